@@ -1,0 +1,58 @@
+"""SLE-GAN: few-shot image generation in Keras 3.
+
+The names below are imported when they are first used (PEP 562): `import sle_gan` starts no backend, so
+that a command can answer `--help` at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sle_gan.config import TrainConfig
+    from sle_gan.convert import convert_fastgan
+    from sle_gan.data import load_dataset
+    from sle_gan.errors import TrainingStopped, UserError
+    from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
+    from sle_gan.models import Discriminator, Generator
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Discriminator": "models",
+    "Generator": "models",
+    "TrainConfig": "config",
+    "TrainingStopped": "errors",
+    "UserError": "errors",
+    "convert_fastgan": "convert",
+    "create_input_noise": "generation",
+    "generate_images": "generation",
+    "load_dataset": "data",
+    "load_generator": "generation",
+    "postprocess_images": "generation",
+}
+
+__all__ = [
+    "Discriminator",
+    "Generator",
+    "TrainConfig",
+    "TrainingStopped",
+    "UserError",
+    "convert_fastgan",
+    "create_input_noise",
+    "generate_images",
+    "load_dataset",
+    "load_generator",
+    "postprocess_images",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sle_gan' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"sle_gan.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,34 @@
+"""Reading PyTorch files without running what they contain."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from sle_gan.errors import UserError
+
+
+def load_torch_file(path: str | Path) -> Any:
+    """The content of a file that `torch.save` wrote: tensors in dicts and lists, nothing executable.
+
+    Raises:
+        UserError: if PyTorch is not installed, the file is missing or damaged, or it holds anything
+            but tensors and plain containers (`torch.load(weights_only=True)` refuses to run it).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no PyTorch file at {path}")
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError(f"reading {path.name} needs PyTorch: pip install 'sle-gan[torch]'") from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} holds Python objects beside tensors and was not opened, because loading it could run "
+            "any program; expected a checkpoint of tensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or no PyTorch file: {str(error).splitlines()[0]}") from error

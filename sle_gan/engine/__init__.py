@@ -1,0 +1,46 @@
+"""The only place that knows which framework runs the numbers.
+
+Everything else is written with `keras` and the functions named here; `KERAS_BACKEND` (or
+`~/.keras/keras.json`) chooses the implementation when this package is first imported.
+
+| name | what it does |
+|---|---|
+| `Devices` | the devices of a run: variable scope, replica count, compiled train step |
+| `vjp` | outputs of a function and the pullback of cotangents to its variables and inputs |
+| `compile_inference` | a network's forward pass, compiled |
+| `batch_norm` | fused training-mode batch normalisation over all replicas |
+| `update_averages` | exponential moving averages of variables |
+| `replica_count` | replicas of the step that is running: losses are scaled by its inverse |
+| `RandomStream` | random numbers as a pure function of (seed, step, replica, name) |
+"""
+
+import keras
+
+from sle_gan.errors import UserError
+
+if keras.config.backend() == "tensorflow":
+    from sle_gan.engine import tensorflow as _engine
+else:
+    raise UserError(
+        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow': "
+        "set KERAS_BACKEND=tensorflow"
+    )
+
+from sle_gan.engine.random import RandomStream
+
+Devices = _engine.Devices
+vjp = _engine.vjp
+compile_inference = _engine.compile_inference
+batch_norm = _engine.batch_norm
+update_averages = _engine.update_averages
+replica_count = _engine.replica_count
+
+__all__ = [
+    "Devices",
+    "RandomStream",
+    "batch_norm",
+    "compile_inference",
+    "replica_count",
+    "update_averages",
+    "vjp",
+]

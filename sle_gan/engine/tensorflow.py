@@ -1,0 +1,169 @@
+"""TensorFlow implementation of the engine: GradientTape, tf.function, tf.distribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sle_gan.engine.random import RandomStream
+from sle_gan.errors import UserError
+
+Step = Callable[[Any, RandomStream], Mapping[str, Any]]
+
+
+def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
+    """Evaluates `fn(*inputs)` and returns its outputs with the pullback of their cotangents.
+
+    Args:
+        fn: any function of tensors; may read and assign Keras variables.
+        variables: the variables to differentiate with respect to.
+        inputs: tensors, passed to `fn` and differentiated with respect to.
+
+    Returns:
+        `(outputs, pullback)`. `pullback(cotangents)`, where the cotangents have the structure of the
+        outputs, gives `(d_variables, d_inputs)`, two lists; it can be called once.
+    """
+    values = [variable.value for variable in variables]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        tape.watch(list(inputs))
+        outputs = fn(*inputs)
+
+    def pullback(cotangents: Any) -> tuple[list[Any], list[Any]]:
+        gradients = tape.gradient(
+            tf.nest.flatten(outputs),
+            values + list(inputs),
+            output_gradients=tf.nest.flatten(cotangents),
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return gradients[: len(values)], gradients[len(values) :]
+
+    return outputs, pullback
+
+
+def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
+    """`network(*inputs, training=False, **options)` as a compiled function of arrays or tensors."""
+    return tf.function(lambda *inputs: network(*inputs, training=False, **options), autograph=False)
+
+
+def replica_count() -> int:
+    """Number of replicas that run the present step together (1 outside of a step)."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Normalises NHWC maps by the moments of the whole batch, over all replicas.
+
+    On one replica this is TensorFlow's fused kernel: five times faster on a CPU than the chain of
+    elementwise operations that `keras.layers.BatchNormalization` becomes (8x256x256x64, forward and
+    backward: 0.05 against 0.25 s on 2 cores).
+
+    Returns:
+        `(y, mean, variance)`: the normalised maps, and the moments with shape (C,); the variance is
+        unbiased, as PyTorch stores it.
+    """
+    if replica_count() == 1:
+        return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
+    replica = tf.distribute.get_replica_context()
+    local_mean, local_variance = tf.nn.moments(tf.cast(x, tf.float32), axes=(0, 1, 2))
+    mean, square = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [local_mean, local_variance + tf.square(local_mean)])
+    variance = square - tf.square(mean)
+    y = tf.nn.batch_normalization(x, *_cast(x.dtype, mean, variance, beta, gamma), epsilon)
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1] * replica_count(), tf.float32)
+    return y, mean, variance * count / (count - 1.0)
+
+
+def _cast(dtype: tf.DType, *tensors: Any) -> list[Any]:
+    return [tf.cast(tensor, dtype) for tensor in tensors]
+
+
+def update_averages(averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: Any) -> None:
+    """average <- decay * average + (1 - decay) * variable, for each pair; on every replica alike."""
+
+    def update(strategy: tf.distribute.Strategy, decay: Any) -> None:
+        # `decay` is the same on every replica; merge_call hands over one value for each.
+        decay = tf.identity(strategy.experimental_local_results(decay)[0])
+        for average, variable in zip(averages, variables, strict=True):
+            strategy.extended.update(
+                average.value,
+                lambda a, v: a.assign_sub((1.0 - decay) * (a - v)),
+                args=(variable.value,),
+                group=True,
+            )
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None:
+        update(tf.distribute.get_strategy(), decay)
+    else:
+        replica.merge_call(update, args=(tf.convert_to_tensor(decay, tf.float32),))
+
+
+class Devices:
+    """The devices of a run, behind one tf.distribute strategy.
+
+    Args:
+        limit: use at most this many GPUs; all of them when None. Without a GPU the CPU is used.
+        names: explicit device names, such as two logical CPUs in a test.
+
+    Raises:
+        UserError: when more GPUs are asked for than exist.
+    """
+
+    def __init__(self, limit: int | None = None, names: Sequence[str] | None = None):
+        gpus = tf.config.list_physical_devices("GPU")
+        if names is None and limit is not None and limit > max(1, len(gpus)):
+            raise UserError(f"{limit} devices were asked for, but this machine has {max(1, len(gpus))}")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        if names is None:
+            names = [f"GPU:{i}" for i in range(len(gpus))][:limit]
+        self._strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+        self.replicas: int = self._strategy.num_replicas_in_sync
+        self.description = f"{self.replicas} x {'GPU' if gpus else 'CPU'} (TensorFlow {tf.__version__})"
+        # XLA fuses the elementwise chains on a GPU; on a CPU its convolutions take twice as long.
+        self._jit = bool(gpus) and self.replicas == 1
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """Context in which the variables of a run are created and assigned."""
+        return self._strategy.scope()
+
+    def compile(self, step: Step, seed: int) -> Callable[[np.ndarray, int], dict[str, Any]]:
+        """Compiles a train step over all replicas.
+
+        Args:
+            step: `step(images, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
+            seed: the run's seed, from which the step's `RandomStream` follows.
+
+        Returns:
+            `run(batch, k)`: runs step number k on a host array whose first axis is divisible by
+            the replica count, and returns the logs, averaged over replicas, as scalar tensors.
+        """
+        strategy, replicas = self._strategy, self.replicas
+
+        def replica_step(images: Any, k: Any) -> Mapping[str, Any]:
+            context = tf.distribute.get_replica_context()
+            replica = context.replica_id_in_sync_group if context else 0
+            return step(images, RandomStream(seed, k * replicas + replica))
+
+        # The step has no Python control flow on tensors: autograph would only slow the tracing down.
+        @tf.function(jit_compile=self._jit, autograph=False)
+        def run_replicas(images: Any, k: Any) -> dict[str, Any]:
+            logs = strategy.run(replica_step, args=(images, k))
+            return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+
+        def run(batch: np.ndarray, k: int) -> dict[str, Any]:
+            if replicas == 1:
+                images = tf.convert_to_tensor(batch)
+            else:
+                shares = np.split(batch, replicas)
+                images = strategy.experimental_distribute_values_from_function(
+                    lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group])
+                )
+            return run_replicas(images, tf.constant(k, tf.int32))
+
+        return run

@@ -1,0 +1,14 @@
+"""The one exception family that means "the user can fix this"."""
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: a flag, a folder, a file.
+
+    The message is one line that says what was received, what was expected and what to do. Commands
+    print it without a traceback and exit with code 2. It is a `ValueError`, so that library callers
+    may catch it as one.
+    """
+
+
+class TrainingStopped(RuntimeError):
+    """Training cannot go on (NaN or Inf, a disk that is full at the last save). Exit code 1."""

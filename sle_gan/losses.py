@@ -1,0 +1,65 @@
+"""Losses: pure functions of tensors, means over the batch, never sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+Features = Callable[[Any], Sequence[Any]]
+
+
+def hinge_real(logits: Any, margins: Any = 1.0) -> Any:
+    """mean(max(0, margin - logit)) of real images' logits (arXiv 1705.02894).
+
+    `margins` broadcasts with the logits; the released FastGAN code draws each from U(0.8, 1).
+    """
+    return ops.mean(ops.relu(margins - logits))
+
+
+def hinge_fake(logits: Any, margins: Any = 1.0) -> Any:
+    """mean(max(0, margin + logit)) of generated images' logits."""
+    return ops.mean(ops.relu(margins + logits))
+
+
+def hinge_generator(logits: Any) -> Any:
+    """-mean(logit) of generated images' logits."""
+    return -ops.mean(logits)
+
+
+def l1(predictions: Any, targets: Any) -> Any:
+    """Mean absolute difference."""
+    return ops.mean(ops.abs(predictions - targets))
+
+
+def mse(predictions: Any, targets: Any) -> Any:
+    """Mean squared difference."""
+    return ops.mean(ops.square(predictions - targets))
+
+
+def perceptual(features: Features) -> Callable[[Any, Any], Any]:
+    """Distance of deep features, each pixel's normalised to unit length (arXiv 1801.03924, unweighted).
+
+    Args:
+        features: images (B, H, W, 3) in (-1, 1) -> a sequence of maps (B, h, w, c).
+
+    Returns:
+        `loss(predictions, targets)`: the squared distance between the unit vectors, averaged over the pixels and
+        the batch and summed over the maps. No gradient flows into the targets.
+    """
+
+    def unit(maps: Any) -> Any:
+        return maps / (ops.sqrt(ops.sum(ops.square(maps), -1, keepdims=True)) + 1e-10)
+
+    def loss(predictions: Any, targets: Any) -> Any:
+        pairs = zip(features(predictions), features(ops.stop_gradient(targets)))
+        return sum(ops.mean(ops.sum(ops.square(unit(a) - unit(b)), -1)) for a, b in pairs)
+
+    return loss
+
+
+def random_margins(shape: Sequence[int], seed: Any) -> Any:
+    """Hinge margins from U(0.8, 1), as the released FastGAN code draws them for each logit."""
+    return keras.random.uniform(shape, 0.8, 1.0, seed=seed)

@@ -1,0 +1,196 @@
+"""The SLE-GAN generator: skip-layer excitation between maps of far resolutions (paper, section 3.1).
+
+Reference: arXiv 2101.04775 and the layout of the authors' released code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from sle_gan.models.layers import (
+    BatchNorm,
+    NoiseInjection,
+    Shape,
+    SkipLayerExcitation,
+    SpectralConv2D,
+    SpectralProjection,
+    SpectralUpConv2D,
+    gated_linear_unit,
+)
+from sle_gan.models.network import Network, check_channels_and_resolution
+
+# Channels of the maps by their size, as multiples of the width.
+WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
+# Maps made by the longer block, with noise and a second convolution.
+COMPOSED = (8, 32, 128, 512)
+# Skip-layer excitation: size of the map that is scaled -> size of the map that scales it.
+EXCITATIONS = {64: 4, 128: 8, 256: 16, 512: 32}
+
+
+class UpBlock(keras.layers.Layer):
+    """(B, H, W, C) -> (B, 2H, 2W, filters): upsample, conv3x3, batch norm, GLU.
+
+    When `composed`: upsample, conv3x3, noise, batch norm, GLU, conv3x3, noise, batch norm, GLU.
+    """
+
+    def __init__(self, filters: int, composed: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.composed = filters, composed
+        self.up = SpectralUpConv2D(2 * filters, name="up")
+        self.norm = BatchNorm(name="norm")
+        if composed:
+            self.noise = NoiseInjection(name="noise")
+            self.conv_2 = SpectralConv2D(2 * filters, 3, name="conv_2")
+            self.noise_2 = NoiseInjection(name="noise_2")
+            self.norm_2 = BatchNorm(name="norm_2")
+
+    def build(self, input_shape: Shape) -> None:
+        doubled = (*input_shape[:-1], 2 * self.filters)
+        self.up.build(input_shape)
+        self.norm.build(doubled)
+        if self.composed:
+            self.noise.build(doubled)
+            self.conv_2.build((*input_shape[:-1], self.filters))
+            self.noise_2.build(doubled)
+            self.norm_2.build(doubled)
+
+    def call(self, x: Any, noises: tuple[Any, ...] = (), training: bool | None = None) -> Any:
+        x = self.up(x, training=training)  # (B, 2H, 2W, 2 filters)
+        if self.composed:
+            x = self.noise(x, noises[0])
+        x = gated_linear_unit(self.norm(x, training=training))  # (B, 2H, 2W, filters)
+        if not self.composed:
+            return x
+        x = self.noise_2(self.conv_2(x, training=training), noises[1])
+        return gated_linear_unit(self.norm_2(x, training=training))
+
+
+class Generator(Network):
+    """Latents -> images at full resolution and at a small one.
+
+    Args:
+        output_resolution: side of the images, 64, 128, 256, 512 or 1024 pixels.
+        width: ngf, the number of channels that `WIDTHS` multiplies.
+        latent: length of a latent vector.
+        channels: 3 for RGB, 1 for grey, 4 for RGBA.
+        tanh: outputs pass a tanh. The released PyTorch code has none at 256 and 512 pixels; its
+            checkpoints need False there.
+
+    Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, R, R, channels) float in (-1, 1). A
+    training step calls with `both_scales=True` and gets `(images, small_images)`; the small ones are
+    128 pixels wide, or half of the resolution where that is less.
+
+    `noise` is a list of maps (B, H, W, 1) from N(0, 1), one for each shape in `noise_sizes`. Without
+    it the same fixed noise is injected into every image, which makes the images a function of the latents.
+
+    Raises:
+        ValueError: for a resolution, width or number of channels that does not exist.
+    """
+
+    def __init__(
+        self,
+        output_resolution: int = 512,
+        width: int = 64,
+        latent: int = 256,
+        channels: int = 3,
+        tanh: bool = True,
+        name: str = "generator",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        check_channels_and_resolution(channels, output_resolution)
+        if width < 8 or width % 8 or latent < 1:
+            raise ValueError(
+                f"the width must be a multiple of 8 and the latent at least 1; received {width} and {latent}"
+            )
+        self.output_resolution, self.width, self.latent = output_resolution, width, latent
+        self.channels, self.tanh = channels, tanh
+        self.small_resolution = min(128, output_resolution // 2)
+        self.sizes = [size for size in WIDTHS if 4 < size <= output_resolution]
+        self.noise_sizes = [size for size in self.sizes if size in COMPOSED for _ in range(2)]
+
+        filters = {size: int(multiple * width) for size, multiple in WIDTHS.items()}
+        self.project = SpectralProjection(2 * filters[4], name="project")
+        self.norm = BatchNorm(name="norm")
+        self.up_blocks = {str(size): UpBlock(filters[size], size in COMPOSED, name=f"up_{size}") for size in self.sizes}
+        self.excitations = {
+            str(size): SkipLayerExcitation(filters[size], name=f"excite_{size}")
+            for size in EXCITATIONS
+            if size <= output_resolution
+        }
+        self.to_image = SpectralConv2D(channels, 3, name="to_image")
+        self.to_small_image = SpectralConv2D(channels, 1, name="to_small_image")
+        self._fixed_noise: list[np.ndarray] | None = None
+        self.build((None, latent))
+
+    def build(self, input_shape: Shape) -> None:
+        if self.built:
+            return
+        filters = {size: int(multiple * self.width) for size, multiple in WIDTHS.items()}
+        self.project.build((None, self.latent))
+        self.norm.build((None, 4, 4, 2 * filters[4]))
+        for size in self.sizes:
+            self.up_blocks[str(size)].build((None, size // 2, size // 2, filters[size // 2]))
+            if str(size) in self.excitations:
+                low = EXCITATIONS[size]
+                self.excitations[str(size)].build((None, low, low, filters[low]))
+        for layer, size in (
+            (self.to_image, self.output_resolution),
+            (self.to_small_image, self.small_resolution),
+        ):
+            layer.build((None, size, size, filters[size]))
+        self.built = True
+
+    def call(
+        self,
+        latents: Any,
+        noise: list[Any] | None = None,
+        both_scales: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        noises = iter(self.fixed_noise() if noise is None else noise)
+        latents = ops.reshape(latents, (-1, self.latent))
+        x = self.project(latents, training=training)  # (B, 4, 4, 32 width)
+        maps = {4: gated_linear_unit(self.norm(x, training=training))}  # (B, 4, 4, 16 width)
+        for size in self.sizes:
+            pair = (next(noises), next(noises)) if size in COMPOSED else ()
+            x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, size, size, c)
+            if size in EXCITATIONS:
+                x = self.excitations[str(size)](maps[EXCITATIONS[size]], x, training=training)
+            maps[size] = x
+        images = self._activate(self.to_image(x, training=training))
+        if not both_scales:
+            return images
+        small = self.to_small_image(maps[self.small_resolution], training=training)
+        return images, self._activate(small)
+
+    def _activate(self, images: Any) -> Any:
+        images = ops.cast(images, "float32")
+        return ops.tanh(images) if self.tanh else images
+
+    def sample_noise(self, batch_size: int, seed: Any) -> list[Any]:
+        """Fresh noise for `batch_size` images, drawn with `keras.random` from `seed`."""
+        return [keras.random.normal((batch_size, size, size, 1), seed=seed) for size in self.noise_sizes]
+
+    def fixed_noise(self) -> list[np.ndarray]:
+        """The noise of a call without noise: maps (1, H, W, 1), the same for every generator."""
+        if self._fixed_noise is None:
+            random = np.random.default_rng(0)
+            self._fixed_noise = [
+                random.standard_normal((1, size, size, 1)).astype(np.float32) for size in self.noise_sizes
+            ]
+        return self._fixed_noise
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "output_resolution": self.output_resolution,
+            "width": self.width,
+            "latent": self.latent,
+            "channels": self.channels,
+            "tanh": self.tanh,
+            "name": self.name,
+        }

@@ -1,0 +1,107 @@
+"""Weights files: HDF5 with one dataset per variable, under its path, and the architecture as attributes.
+
+Not Keras's `.weights.h5` layout: that one numbers the layers, so a file says neither what it holds nor
+for which network, and it refuses any name but `*.weights.h5`. A flat file is readable with h5py alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sle_gan.errors import UserError
+from sle_gan.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
+
+    from sle_gan.models.network import Network
+
+FORMAT = "sle_gan.weights/1"
+
+
+def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
+    """All variables of a network under their paths, without the network's own name in front."""
+    named = {variable.path.split("/", 1)[1]: variable for variable in network.variables}
+    if len(named) != len(network.variables):
+        raise ValueError(f"two variables of {network.name} share a path; give its layers distinct names")
+    return named
+
+
+def save(network: Network, filepath: str | Path) -> None:
+    """Writes the network's variables and architecture."""
+    import h5py
+    from keras import ops
+
+    with atomic_path(filepath) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["network"] = type(network).__name__
+        file.attrs["architecture"] = json.dumps(network.architecture)
+        for path, variable in variables_by_path(network).items():
+            file[path] = np.asarray(ops.convert_to_numpy(variable.value))
+
+
+def load(network: Network, filepath: str | Path) -> None:
+    """Assigns the file's arrays to the network, if and only if names and shapes are the same.
+
+    Raises:
+        UserError: otherwise, naming the first difference and both architectures.
+    """
+    name, architecture, arrays = read(filepath)
+    mine = describe(type(network).__name__, network.architecture)
+    theirs = describe(name, architecture)
+    assign(variables_by_path(network), arrays, f"{filepath} holds {theirs}, which does not fit {mine}")
+
+
+def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], complaint: str) -> None:
+    """Assigns arrays to variables of the same names and shapes; all of them or none.
+
+    Raises:
+        UserError: `complaint`, followed by the first difference with both shapes.
+    """
+    for path in sorted(variables.keys() | arrays.keys()):
+        expected = tuple(variables[path].shape) if path in variables else "nothing"
+        received = arrays[path].shape if path in arrays else "nothing"
+        if expected != received:
+            raise UserError(f"{complaint}: {path} is {received} in the file, {expected} in the network")
+    for path, variable in variables.items():
+        variable.assign(arrays[path])
+
+
+def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
+    """Reads a weights file: the network's class name, its architecture, its arrays by path.
+
+    Raises:
+        UserError: if there is no such file or it is not one of ours.
+    """
+    import h5py
+
+    path = Path(filepath)
+    if not path.is_file():
+        raise UserError(f"there is no weights file at {path}; expected an .h5 file such as generator_weights.h5")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path} is empty (0 bytes); expected a weights file such as generator_weights.h5")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise UserError(
+                    f"{path} is not a weights file of this project (its format is "
+                    f"{file.attrs.get('format', 'unknown')!r}, expected {FORMAT!r}); "
+                    "use one that train.py or save_weights wrote"
+                )
+            arrays: dict[str, np.ndarray] = {}
+            file.visititems(
+                lambda key, item: arrays.update({key: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+            return str(file.attrs["network"]), json.loads(str(file.attrs["architecture"])), arrays
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is damaged or no HDF5 file ({error}); expected generator_weights.h5") from error
+
+
+def describe(name: str, architecture: Mapping[str, Any]) -> str:
+    """`Generator(output_resolution=256, width=64, ...)`."""
+    return f"{name}({', '.join(f'{key}={value}' for key, value in architecture.items())})"

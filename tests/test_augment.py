@@ -1,0 +1,112 @@
+"""DiffAugment: what each policy may and may not do to an image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import ops
+
+from sle_gan import augment, engine
+from sle_gan.engine import RandomStream
+
+
+def images(batch: int = 6, size: int = 32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (batch, size, size, 3)).astype(np.float32)
+
+
+def applied(policy: str, scales: list[np.ndarray], seed: int = 3) -> list[np.ndarray]:
+    result = augment.diff_augment([ops.convert_to_tensor(s) for s in scales], policy.split(","), RandomStream(seed, 0))
+    return [ops.convert_to_numpy(scale) for scale in result]
+
+
+def test_same_seed_same_augmentation() -> None:
+    x = images()
+    policy = "color,translation,cutout"
+    np.testing.assert_array_equal(applied(policy, [x])[0], applied(policy, [x])[0])
+    assert np.abs(applied(policy, [x])[0] - applied(policy, [x], seed=4)[0]).max() > 0.1
+
+
+def test_no_policy_changes_nothing() -> None:
+    x = images()
+    assert augment.diff_augment([x], (), RandomStream(0, 0))[0] is x
+    with pytest.raises(ValueError, match="blur"):
+        augment.diff_augment([x], ("blur",), RandomStream(0, 0))
+
+
+def test_every_image_is_augmented_on_its_own() -> None:
+    x = np.repeat(images(1), 8, axis=0)
+    for policy in ("color", "translation", "cutout"):
+        y = applied(policy, [x])[0]
+        assert len({image.tobytes() for image in y}) >= 6, policy
+
+
+def test_translation_moves_by_whole_pixels_up_to_an_eighth_and_enters_zeros() -> None:
+    size = 32
+    x = images(64, size) + 3  # nowhere zero
+    y = applied("translation", [x])[0]
+    seen = set()
+    for before, after in zip(x, y):
+        rows, columns = np.nonzero(after[:, :, 0].any(1))[0], np.nonzero(after[:, :, 0].any(0))[0]
+        dy = rows[0] if rows[0] else rows[-1] - size + 1
+        dx = columns[0] if columns[0] else columns[-1] - size + 1
+        assert abs(dy) <= size // 8 and abs(dx) <= size // 8
+        moved = np.zeros_like(before)
+        moved[max(dy, 0) : size + min(dy, 0), max(dx, 0) : size + min(dx, 0)] = before[
+            max(-dy, 0) : size + min(-dy, 0), max(-dx, 0) : size + min(-dx, 0)
+        ]
+        np.testing.assert_array_equal(after, moved)
+        seen |= {int(dy), int(dx)}
+    assert min(seen) == -4 and max(seen) == 4
+
+
+def test_cutout_zeroes_one_square_of_half_the_side() -> None:
+    x = images(64) + 3
+    y = applied("cutout", [x])[0]
+    heights = set()
+    for before, after in zip(x, y):
+        cut = (after == 0).all(-1)
+        rows, columns = np.nonzero(cut.any(1))[0], np.nonzero(cut.any(0))[0]
+        assert cut[np.ix_(rows, columns)].all()
+        assert len(rows) <= 16 and len(columns) <= 16
+        np.testing.assert_array_equal(after[~cut], before[~cut])
+        heights.add(len(rows))
+    assert max(heights) == 16 and min(heights) >= 8  # centred in the image, at the border at most half is cut off
+
+
+def test_color_keeps_the_places_of_things() -> None:
+    """Brightness, saturation and contrast are affine in each image: its grey values keep their order."""
+    x = images(4)
+    y = applied("color", [x])[0]
+    for before, after in zip(x, y):
+        assert np.corrcoef(before.mean(-1).ravel(), after.mean(-1).ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("policy", ("translation", "cutout"))
+def test_both_scales_are_augmented_alike(policy: str) -> None:
+    x = np.repeat(np.repeat(images(16, 16) + 3, 4, 1), 4, 2)
+    large, small = applied(policy, [x, x[:, ::4, ::4]])
+    # The same region is grey in both, up to the rounding to whole pixels of the small scale.
+    grey = (large == 0).all(-1).mean((1, 2)), (small == 0).all(-1).mean((1, 2))
+    np.testing.assert_allclose(*grey, atol=0.12)
+    assert np.corrcoef(*grey)[0, 1] > 0.8
+
+
+def test_augmentation_is_differentiable() -> None:
+    x = ops.convert_to_tensor(images(4))
+    policy = ("color", "translation", "cutout")
+    y, pullback = engine.vjp(lambda x: augment.diff_augment([x], policy, RandomStream(3, 0))[0], (), [x])
+    _, (gradient,) = pullback(ops.ones_like(y))
+    # Each output is linear in its image: <gradient, x> + constant = sum(y), and constants come from brightness only.
+    step = 1e-2 * np.random.default_rng(0).standard_normal(x.shape).astype(np.float32)
+    moved = augment.diff_augment([x + step], policy, RandomStream(3, 0))[0]
+    np.testing.assert_allclose(
+        ops.sum(moved - y, axis=(1, 2, 3)), ops.sum(gradient * step, axis=(1, 2, 3)), rtol=1e-2, atol=2e-2
+    )
+
+
+def test_flips_are_drawn_per_image() -> None:
+    x = images(200, 8)
+    y = ops.convert_to_numpy(augment.random_flip(ops.convert_to_tensor(x), RandomStream(0, 0)))
+    flipped = np.array([np.array_equal(after, before[:, ::-1]) for before, after in zip(x, y)])
+    same = np.array([np.array_equal(after, before) for before, after in zip(x, y)])
+    assert (flipped ^ same).all() and 70 < flipped.sum() < 130
