@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -69,10 +70,11 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
     """
     if replica_count() == 1:
         return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
-    replica = tf.distribute.get_replica_context()
-    local_mean, local_variance = tf.nn.moments(tf.cast(x, tf.float32), axes=(0, 1, 2))
-    mean, square = replica.all_reduce(tf.distribute.ReduceOp.MEAN, [local_mean, local_variance + tf.square(local_mean)])
-    variance = square - tf.square(mean)
+    all_mean = functools.partial(tf.distribute.get_replica_context().all_reduce, tf.distribute.ReduceOp.MEAN)
+    wide = tf.cast(x, tf.float32)
+    mean = all_mean(tf.reduce_mean(wide, axis=(0, 1, 2)))
+    # A second reduction, because E[x^2] - E[x]^2 loses the digits that E[(x - mean)^2] keeps.
+    variance = all_mean(tf.reduce_mean(tf.square(wide - mean), axis=(0, 1, 2)))
     y = tf.nn.batch_normalization(x, *_cast(x.dtype, mean, variance, beta, gamma), epsilon)
     count = tf.cast(tf.size(x) // tf.shape(x)[-1] * replica_count(), tf.float32)
     return y, mean, variance * count / (count - 1.0)

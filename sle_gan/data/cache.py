@@ -1,0 +1,172 @@
+"""Decoded images on disk: one .npy to map into memory, one .json that says what it is and proves it whole.
+
+The .json is written last, so an entry without one is not there. Both are written to a temporary name and
+renamed: two processes that build the same entry write the same bytes, and either may win.
+Entries are never changed, and the folder may be emptied at any time.
+"""
+
+import json
+import os
+import secrets
+import time
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from sle_gan.data.files import SkippedFile
+
+FORMAT_VERSION = 1
+_HEADER_BYTES = 128
+_ABANDONED_S = 3600
+
+
+class CacheEntry(NamedTuple):
+    """What an entry holds: images uint8 (N, R, R, C), mapped read-only, and the names they came from."""
+
+    images: np.ndarray
+    files: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+class DamagedCache(Exception):
+    """The entry is there but is not what was written; the message says how."""
+
+
+def read_entry(folder: Path, digest: str, shape: tuple[int, int, int], names: list[str]) -> CacheEntry | None:
+    """The entry `digest`, or None when there is none. Raises `DamagedCache` when it fails a check.
+
+    Every byte of the images is checked (CRC-32, some 2 GB/s: an epoch would read them anyway), and every
+    one of `names` must be accounted for.
+    """
+    try:
+        text = _meta_path(folder, digest).read_bytes()
+        images = np.load(_array_path(folder, digest), mmap_mode="r")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise DamagedCache(f"the array cannot be read ({' '.join(str(error).split())})") from error
+    files, skipped, checksums = _parse_meta(text, digest)
+    if sorted([*files, *(s.path for s in skipped)]) != sorted(names):
+        raise DamagedCache("it lists other files")
+    if images.dtype != np.uint8 or images.shape != (len(files), *shape) or not images.flags.c_contiguous:
+        raise DamagedCache(f"the array is {images.dtype} {images.shape}, not uint8 {(len(files), *shape)}")
+    for name, image, checksum in zip(files, images, checksums, strict=True):
+        if zlib.crc32(image.data) != checksum:
+            raise DamagedCache(f"the pixels of {name!r} have changed")
+    return CacheEntry(images, files, skipped)
+
+
+def _parse_meta(text: bytes, digest: str) -> tuple[tuple[str, ...], tuple[SkippedFile, ...], list[int]]:
+    try:
+        meta = json.loads(text)
+        files = tuple(meta["files"])
+        skipped = tuple(SkippedFile(path, reason) for path, reason in meta["skipped"])
+        checksums = list(meta["crc32"])
+        found = (meta["format"], meta["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedCache("its description is no JSON of ours") from error
+    strings = [*files, *(part for entry in skipped for part in entry)]
+    if found != (FORMAT_VERSION, digest) or not all(isinstance(s, str) for s in strings):
+        raise DamagedCache("its description belongs to something else")
+    if not files or len(files) != len(checksums):
+        raise DamagedCache("its description is not complete")
+    return files, skipped, checksums
+
+
+class EntryWriter:
+    """Writes one entry, image by image, in the memory of one image.
+
+    with EntryWriter(folder, digest, shape) as writer: writer.append(image)...; writer.commit(...)
+    Left without `commit`, by an exception or not, it removes what it wrote. Raises `OSError` when the
+    folder cannot be written or the disk is full.
+    """
+
+    def __init__(self, folder: Path, digest: str, shape: tuple[int, int, int]) -> None:
+        self._folder, self._digest, self._shape = folder, digest, shape
+        self._checksums: list[int] = []
+
+    def __enter__(self) -> "EntryWriter":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(self._folder)
+        self._temporary = _temporary_name(_array_path(self._folder, self._digest))
+        self._file: BinaryIO = self._temporary.open("xb")
+        self._file.write(bytes(_HEADER_BYTES))  # filled in by `commit`: N is not known before
+        return self
+
+    def append(self, image: np.ndarray) -> None:
+        """Adds uint8 (R, R, C)."""
+        # Plain writes: on a full disk they raise OSError, where a memory map kills the process (SIGBUS).
+        pixels = np.ascontiguousarray(image, dtype=np.uint8).reshape(self._shape)
+        self._file.write(pixels.data)
+        self._checksums.append(zlib.crc32(pixels.data))
+
+    def commit(self, files: list[str], skipped: list[SkippedFile], settings: dict[str, Any]) -> np.ndarray:
+        """Makes the entry visible and returns its images, mapped read-only."""
+        array_path = _array_path(self._folder, self._digest)
+        self._write_header()
+        _sync(self._file)
+        self._file.close()
+        self._temporary.replace(array_path)
+        images = np.load(array_path, mmap_mode="r")
+        meta = {
+            "format": FORMAT_VERSION,
+            "digest": self._digest,
+            "settings": settings,
+            "files": files,
+            "skipped": skipped,
+            "crc32": self._checksums,
+        }
+        self._temporary = _temporary_name(_meta_path(self._folder, self._digest))
+        with self._temporary.open("xb") as file:
+            file.write(json.dumps(meta).encode("ascii"))
+            _sync(file)
+        self._temporary.replace(_meta_path(self._folder, self._digest))
+        return images
+
+    def _write_header(self) -> None:
+        shape = (len(self._checksums), *self._shape)
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        if self._file.tell() != _HEADER_BYTES:
+            raise RuntimeError(f"numpy wrote a header of {self._file.tell()} bytes for {shape}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:  # flushing to a full disk; where that matters the error has been raised already
+            if kind is None:
+                raise
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+
+def _array_path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest}.npy"
+
+
+def _meta_path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest}.json"
+
+
+def _temporary_name(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes what killed processes left. A file that is still being written is never an hour old."""
+    for path in folder.glob("*.tmp"):
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
+        except OSError:  # another process was faster, or it is not ours to remove
+            continue
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

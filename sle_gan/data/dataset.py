@@ -1,0 +1,224 @@
+"""A folder of pictures as one uint8 array, decoded once."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, read_entry
+from sle_gan.data.decode import PixelSettings, decode_failure, decode_image
+from sle_gan.data.files import SkippedFile, check_file, checked_folder, content_hash, find_images, printable
+from sle_gan.data.parallel import ordered_map, worker_count
+from sle_gan.errors import UserError
+
+_NAMED_IN_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images of a folder.
+
+    images: uint8 (N, R, R, C), read-only, mapped from the cache (or in memory where there can be none).
+    files: their N names, relative to `source`, with forward slashes, sorted.
+    skipped: the files that gave no image, each with its reason.
+    digest: hex; names and content of all files plus the settings. Equal digests mean equal images.
+    source: the folder.
+    """
+
+    images: np.ndarray
+    files: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...]
+    digest: str
+    source: Path
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def default_cache_folder() -> Path:
+    """$SLE_GAN_CACHE, else sle_gan under $XDG_CACHE_HOME, else ~/.cache/sle_gan."""
+    if own := os.environ.get("SLE_GAN_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: a relative path there is to be ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sle_gan"
+
+
+def load_dataset(
+    folder: str | os.PathLike[str],
+    resolution: int = 256,
+    channels: str = "rgb",
+    cache_folder: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Dataset:
+    """All pictures under `folder`, as `decode_image` makes them: decoded the first time, mapped afterwards.
+
+    The cache is keyed by the content of all files and the settings. Where it cannot be written (no
+    permission, a full disk) the images stay in memory, with a warning; a damaged one is made anew.
+    `workers` threads decode, by default one for each CPU. `progress` shows a bar when it takes over a second.
+
+    Raises `UserError` when the folder is missing or holds no picture, when no file or less than half of
+    them can be decoded, and when `resolution` or `channels` ("rgb", "grey", "rgba") is wrong.
+    """
+    settings = PixelSettings(resolution, channels)
+    workers = worker_count(workers)
+    source = checked_folder(folder)
+    names, unlisted = find_images(source)
+    digest, unreadable = _digest(source, names, settings, progress)
+    cache = Path(cache_folder).expanduser() if cache_folder is not None else default_cache_folder()
+    try:
+        entry = read_entry(cache, digest, settings.shape, names)
+    except DamagedCache as error:
+        warnings.warn(f"the cache entry {digest} in {cache} is made anew: {error}", stacklevel=2)
+        entry = None
+    if entry is None:
+        entry = _decode(_Decoding(source, names, unreadable, settings, workers, progress), cache, digest)
+    images, files, skipped = entry
+    return Dataset(images, tuple(files), (*unlisted, *skipped), digest, source)
+
+
+def load_images(
+    paths: Iterable[str | os.PathLike[str]],
+    resolution: int = 256,
+    channels: str = "rgb",
+    workers: int | None = None,
+    progress: bool = True,
+) -> tuple[np.ndarray, tuple[SkippedFile, ...]]:
+    """The given files in memory, without a cache: (uint8 (N, R, R, C) in their order, skipped files).
+
+    Raises `UserError` as `load_dataset` does.
+    """
+    settings = PixelSettings(resolution, channels)
+    names = [os.fspath(path) for path in paths]
+    if not names:
+        raise UserError("no pictures were given: expected at least one path")
+    decoding = _Decoding(Path(), names, {}, settings, worker_count(workers), progress)
+    images, _, skipped = _decode_to_memory(decoding)
+    return images, tuple(skipped)
+
+
+def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progress: bool) -> tuple[str, dict[str, str]]:
+    """The dataset's digest, and the reason for each file that cannot be read.
+
+    Every byte is read at every start (0.2 s for 110 MB): sizes and times would be faster, but a copy or a
+    checkout that keeps them would then train on yesterday's pictures.
+    """
+    unreadable: dict[str, str] = {}
+    total = hashlib.blake2b(digest_size=16)
+    total.update(repr((FORMAT_VERSION, settings.resolution, settings.channels)).encode())
+    for name in tqdm(names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
+        try:
+            content = content_hash(source / name)
+        except (OSError, ValueError) as error:
+            content = unreadable[name] = decode_failure(error)
+        # Names are part of it (they give the order), and so are reasons: a file may become readable later.
+        total.update(b"\0".join((os.fsencode(name), content.encode("utf-8", "replace"), b"")))
+    return total.hexdigest(), unreadable
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """What to decode, and how."""
+
+    source: Path
+    names: Sequence[str]
+    unreadable: dict[str, str]
+    settings: PixelSettings
+    workers: int
+    progress: bool
+
+    def run(self, append: Callable[[np.ndarray], None]) -> tuple[list[str], list[SkippedFile]]:
+        """Gives each image, uint8 (R, R, C), to `append`; returns their names, and the files without one.
+
+        Raises `UserError` when these are more than half, or all.
+        """
+        files: list[str] = []
+        skipped: list[SkippedFile] = []
+        # Closed and not left to the garbage collector: after an error in `append` decoding may begin again.
+        with _quiet_pillow(), closing(ordered_map(self._decode, self.names, self.workers)) as images:
+            bar = tqdm(images, "Decoding", len(self.names), unit="image", delay=1, disable=not self.progress)
+            with bar:
+                for name, image in zip(self.names, bar, strict=True):
+                    if isinstance(image, str):
+                        skipped.append(SkippedFile(name, image))
+                    else:
+                        append(image)
+                        files.append(name)
+        self._check(skipped)
+        return files, skipped
+
+    def _decode(self, name: str) -> np.ndarray | str:
+        if name in self.unreadable:
+            return self.unreadable[name]
+        try:
+            check_file(self.source / name)
+            return decode_image(self.source / name, self.settings.resolution, self.settings.channels)
+        except Exception as error:  # whatever Pillow raises on a hostile file becomes that file's reason
+            return decode_failure(error)
+
+    def _check(self, skipped: Sequence[SkippedFile]) -> None:
+        if 2 * len(skipped) <= len(self.names) and len(skipped) < len(self.names):
+            return
+        some = "; ".join(str(file) for file in skipped[:_NAMED_IN_ERRORS])
+        where = f" in {printable(str(self.source))!r}" if self.source != Path() else ""
+        more = "; ..." if len(skipped) > _NAMED_IN_ERRORS else ""
+        raise UserError(
+            f"{len(skipped)} of {len(self.names)} pictures cannot be used ({some}{more}); "
+            f"at least half must be good: repair or remove them{where}"
+        )
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Hides Pillow's warnings on damaged files: each becomes a reason, or has no effect on the pixels.
+
+    Around all the threads and not inside them: the list of filters is global.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode_image` refuses these itself
+        yield
+
+
+_Decoded = tuple[np.ndarray, Sequence[str], Sequence[SkippedFile]]
+
+
+def _decode(decoding: _Decoding, cache: Path, digest: str) -> _Decoded:
+    """Into the cache; or into memory, with a warning, where that cannot be written."""
+    try:
+        return _decode_to_cache(decoding, cache, digest)
+    except OSError as error:
+        warnings.warn(
+            f"cannot write the cache to {cache} ({error.strerror or error}); the images stay in memory and are "
+            "decoded again at the next start. Set SLE_GAN_CACHE to a folder with space",
+            stacklevel=3,
+        )
+        return _decode_to_memory(decoding)
+
+
+def _decode_to_cache(decoding: _Decoding, cache: Path, digest: str) -> _Decoded:
+    with EntryWriter(cache, digest, decoding.settings.shape) as writer:
+        files, skipped = decoding.run(writer.append)
+        return writer.commit(files, skipped, decoding.settings.to_dict()), files, skipped
+
+
+def _decode_to_memory(decoding: _Decoding) -> _Decoded:
+    # Reserved at once, used as it fills: a list of arrays and np.stack would need twice the memory.
+    images = np.empty((len(decoding.names), *decoding.settings.shape), np.uint8)
+    places = iter(images)
+
+    def append(image: np.ndarray) -> None:
+        next(places)[...] = image
+
+    files, skipped = decoding.run(append)
+    images = images[: len(files)]
+    images.setflags(write=False)
+    return images, files, skipped

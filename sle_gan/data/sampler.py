@@ -1,0 +1,37 @@
+"""Which images make batch k: a pure function, so that resuming a run needs one integer."""
+
+from functools import lru_cache
+
+import numpy as np
+
+
+def batch_indices(num_images: int, batch_size: int, seed: int, k: int) -> np.ndarray:
+    """Indices of the images in batch `k`: int64 (batch_size,), each in 0..num_images-1.
+
+    They are positions k*B .. k*B+B-1 of an endless row of permutations, one an epoch, each a function of
+    (seed, epoch). Every image comes once an epoch, also where batches straddle epochs or are larger than
+    the set. `seed` is in 0..2**64-1. Raises `ValueError` for other arguments.
+    """
+    if num_images < 1 or batch_size < 1 or k < 0 or not 0 <= seed < 2**64:
+        raise ValueError(
+            f"num_images {num_images}, batch_size {batch_size}, seed {seed}, k {k}: "
+            "expected num_images and batch_size >= 1, k >= 0 and seed in 0..2**64-1"
+        )
+    start, stop = k * batch_size, (k + 1) * batch_size
+    parts = []
+    while start < stop:
+        epoch, first = divmod(start, num_images)
+        part = _permutation(num_images, seed, epoch)[first : first + stop - start]
+        parts.append(part)
+        start += len(part)
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=2)  # a batch may straddle two epochs
+def _permutation(num_images: int, seed: int, epoch: int) -> np.ndarray:
+    # Sorting raw Philox words, and not Generator.permutation: numpy promises the words for ever, but may
+    # change its generators' algorithms, and a resumed run must continue its epoch after an upgrade.
+    key = np.array([seed, epoch], dtype=np.uint64)
+    order = np.argsort(np.random.Philox(key=key).random_raw(num_images), kind="stable").astype(np.int64)
+    order.setflags(write=False)
+    return order

@@ -1,0 +1,118 @@
+"""Trains on two logical CPUs and on one with the double batch; prints how they differ as JSON.
+
+A process of its own: logical devices must be made before TensorFlow starts. So that both runs see the same random
+numbers, draws are replaced by shares of one array for the whole batch; SGD replaces Adam, whose first
+steps turn rounding errors into full steps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from sle_gan.config import TrainConfig
+from sle_gan.engine import Devices, RandomStream
+from sle_gan.gans import SLEGAN
+
+BATCH, STEPS = 6, 3  # shares of 3: no other axis of a draw has that size
+RATE = 1e-3
+CONFIG = TrainConfig(resolution=64, width=8, latent=16, batch_size=BATCH, diff_augment=True)
+
+
+def shared_draw(draw_whole):
+    """A keras.random function whose numbers are this replica's share of those for the whole batch."""
+
+    def draw(shape, *args, seed, **kwargs):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        axis = next((i for i, size in enumerate(shape) if size == BATCH // replicas), None)
+        key = zlib.crc32(f"{seed.name}{seed._draws}".encode())
+        seed._draws += 1
+        random = np.random.default_rng(key)
+        if axis is None:
+            return ops.convert_to_tensor(draw_whole(random, shape, *args, **kwargs))
+        whole = draw_whole(random, tuple(BATCH if i == axis else s for i, s in enumerate(shape)), *args, **kwargs)
+        shares = np.stack(np.split(whole, replicas, axis))
+        return ops.convert_to_tensor(shares)[seed.position % replicas]
+
+    return draw
+
+
+def normal(random, shape):
+    return random.standard_normal(shape).astype(np.float32)
+
+
+def uniform(random, shape, low=0.0, high=1.0):
+    return random.uniform(low, high, shape).astype(np.float32)
+
+
+def train(devices: Devices) -> tuple[dict, dict, list, dict]:
+    keras.utils.set_random_seed(0)
+    with devices.scope():
+        gan = SLEGAN(CONFIG)
+        gan.generator_optimizer = keras.optimizers.SGD(RATE)
+        gan.discriminator_optimizer = keras.optimizers.SGD(RATE)
+        gan.generator_optimizer.build(gan.generator.trainable_variables)
+        gan.discriminator_optimizer.build(gan.discriminator.trainable_variables)
+    initial = {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
+    step = devices.compile(gan.train_step, seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (STEPS, BATCH, 64, 64, 3), dtype=np.uint8)
+    losses, first = [], {}
+    for k in range(STEPS):
+        losses.append([float(value) for value in step(images[k], k).values()])
+        # Variables are compared after one step: rounding errors grow a hundredfold with every further one.
+        first = first or {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
+    return initial, first, losses, gan.state()
+
+
+def main() -> None:
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    one, two = Devices(), Devices(names=["CPU:0", "CPU:1"])
+    draws = two.compile(
+        lambda images, random: {
+            str(i): keras.random.uniform((), seed=random) * 0 + v for i, v in enumerate(spread(random))
+        },
+        seed=0,
+    )(np.zeros((2, 1), np.uint8), 0)
+    keras.random.normal, keras.random.uniform = shared_draw(normal), shared_draw(uniform)
+    initial, first_1, losses_1, _ = train(one)
+    _, first_2, losses_2, state_2 = train(two)
+    floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]
+    differences = {name: float(np.abs(first_1[name] - first_2[name]).max()) for name in floats}
+    where = max(differences, key=differences.__getitem__)
+    copies = [v.value.values for v in state_2.values() if hasattr(v.value, "values")]
+    print(
+        json.dumps(
+            {
+                "replica_counts": [one.replicas, two.replicas],
+                "losses": [losses_1, losses_2],
+                "where": where,
+                "largest_difference": differences[where],
+                "largest_change": max(float(np.abs(first_1[n] - initial[n]).max()) for n in floats),
+                "largest_replica_difference": max(
+                    float(np.abs(a.numpy() - b.numpy()).max()) for a, b in copies if a.dtype.is_floating
+                ),
+                "draws": [float(draws["0"]), float(draws["1"])],
+            }
+        )
+    )
+
+
+def spread(random: RandomStream) -> list:
+    """The draw of each of the two replicas, summed over replicas so that the mean log shows half of each."""
+    value = keras.random.uniform((), seed=random.fold("spread"))
+    replica = ops.cast(random.position % 2, "float32")
+    return [value * (1 - replica), value * replica]
+
+
+if __name__ == "__main__":
+    main()
