@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TEMPORARY = ".*.tmp"  # glob pattern of the names that `atomic_path` gives
+
 
 @contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:

@@ -61,7 +61,7 @@ def test_seeds_fit_every_engine(seed: int, position: int) -> None:
 
 def test_averages() -> None:
     average, variable = keras.Variable([0.0, 10.0]), keras.Variable([1.0, 1.0])
-    engine.update_averages([average], [variable], 0.9)
+    engine.update_averages([(average, variable)], 0.9)
     np.testing.assert_allclose(average.value, [0.1, 9.1], rtol=1e-6)
 
 

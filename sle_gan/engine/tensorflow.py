@@ -75,22 +75,18 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
     mean = all_mean(tf.reduce_mean(wide, axis=(0, 1, 2)))
     # A second reduction, because E[x^2] - E[x]^2 loses the digits that E[(x - mean)^2] keeps.
     variance = all_mean(tf.reduce_mean(tf.square(wide - mean), axis=(0, 1, 2)))
-    y = tf.nn.batch_normalization(x, *_cast(x.dtype, mean, variance, beta, gamma), epsilon)
+    y = tf.cast(tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon), x.dtype)
     count = tf.cast(tf.size(x) // tf.shape(x)[-1] * replica_count(), tf.float32)
     return y, mean, variance * count / (count - 1.0)
 
 
-def _cast(dtype: tf.DType, *tensors: Any) -> list[Any]:
-    return [tf.cast(tensor, dtype) for tensor in tensors]
-
-
-def update_averages(averages: Sequence[keras.Variable], variables: Sequence[keras.Variable], decay: Any) -> None:
-    """average <- decay * average + (1 - decay) * variable, for each pair; on every replica alike."""
+def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], decay: Any) -> None:
+    """average <- decay * average + (1 - decay) * variable, for pairs (average, variable); on every replica alike."""
 
     def update(strategy: tf.distribute.Strategy, decay: Any) -> None:
         # `decay` is the same on every replica; merge_call hands over one value for each.
         decay = tf.identity(strategy.experimental_local_results(decay)[0])
-        for average, variable in zip(averages, variables, strict=True):
+        for average, variable in pairs:
             strategy.extended.update(
                 average.value,
                 lambda a, v: a.assign_sub((1.0 - decay) * (a - v)),

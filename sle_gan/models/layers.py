@@ -53,25 +53,26 @@ class SpectralLayer(keras.layers.Layer):
         self.u.assign(u)
         self.v.assign(v)
 
-    @staticmethod
-    def _power_iteration(matrix: Any, u: Any) -> tuple[Any, Any]:
-        column = ops.matmul(matrix, ops.expand_dims(u, -1))  # (rows, 1)
-        v = column / ops.maximum(ops.norm(column), 1e-12)
-        row = ops.matmul(ops.transpose(v), matrix)  # (1, filters)
-        u = row / ops.maximum(ops.norm(row), 1e-12)
-        return u[0], v[:, 0]
+    def _power_iteration(self, matrix: Any, u: Any) -> tuple[Any, Any]:
+        v = _unit(ops.matmul(matrix, ops.reshape(u, (-1, 1))))  # (rows, 1)
+        u = _unit(ops.matmul(ops.reshape(v, (1, -1)), matrix))  # (1, filters)
+        return ops.reshape(u, (-1,)), ops.reshape(v, (-1,))
 
     def normalized_kernel(self, training: bool | None) -> Any:
         """kernel / sigma, in the layer's compute dtype; makes one power iteration when training."""
-        matrix = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
+        kernel = ops.convert_to_tensor(self.kernel)
+        matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
         u, v = ops.convert_to_tensor(self.u), ops.convert_to_tensor(self.v)
         if training:
             u, v = self._power_iteration(ops.stop_gradient(matrix), u)
-            u, v = ops.stop_gradient(u), ops.stop_gradient(v)
             self.u.assign(u)
             self.v.assign(v)
-        sigma = ops.sum(ops.matmul(ops.expand_dims(v, 0), matrix)[0] * u)
-        return ops.cast(self.kernel / sigma, self.compute_dtype)
+        sigma = ops.sum(ops.matmul(ops.reshape(v, (1, -1)), matrix) * u)  # v^T M u
+        return ops.cast(kernel / sigma, self.compute_dtype)
+
+
+def _unit(vector: Any) -> Any:
+    return vector / ops.maximum(ops.sqrt(ops.sum(vector * vector)), 1e-12)
 
 
 class SpectralConv2D(SpectralLayer):

@@ -1,0 +1,1 @@
+"""One module per command: parser, examples, and errors that name the flag."""

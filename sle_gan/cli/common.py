@@ -1,0 +1,124 @@
+"""What the commands share: one-line errors, exit codes, flags made from a dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import importlib
+import os
+import sys
+import tempfile
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from sle_gan.config import flag
+from sle_gan.errors import TrainingStopped, UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one line and suggest the flag that was meant."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            word = message.removeprefix(prefix).split(" ")[0].split("=")[0]
+            close = difflib.get_close_matches(word, list(self._option_string_actions), 1)
+            message += f" (did you mean {close[0]}?)" if close else ""
+        self.exit(2, f"{self.prog}: error: {message} (--help lists all flags)\n")
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Runs a command: exit code 2 for the user's mistakes, 1 where training stops, one line for each."""
+    prog = Path(sys.argv[0]).name
+    try:
+        main()
+        code = 0
+    except UserError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        code = 2
+    except TrainingStopped as error:
+        print(f"{prog}: stopped: {error}", file=sys.stderr)
+        code = 1
+    except BrokenPipeError:  # `| head` closed our output: not worth a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def import_backend() -> None:
+    """Imports Keras and its backend without TensorFlow's start-up notices.
+
+    TensorFlow writes them to file descriptor 2 before any of its settings for that takes effect. They are
+    kept and written after all if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        try:
+            os.dup2(notices.fileno(), 2)
+            importlib.import_module("sle_gan.engine")
+        except BaseException:
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def add_flags(parser: argparse.ArgumentParser, config: type, groups: dict[str, Sequence[str]]) -> None:
+    """Adds a flag for every field of a dataclass made with `sle_gan.config.option`.
+
+    Flags that are not given do not appear in the parsed namespace, so that a configuration file or a resumed
+    run can provide them.
+
+    Args:
+        groups: heading -> names of fields; every field belongs to one.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    hints = typing.get_type_hints(config)
+    for heading, names in groups.items():
+        group = parser.add_argument_group(heading)
+        for name in names:
+            _add_flag(group, fields[name], hints[name])
+    missing = set(fields) - {name for names in groups.values() for name in names}
+    if missing:
+        raise ValueError(f"fields without a group: {sorted(missing)}")
+
+
+def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any) -> None:
+    options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+    text = field.metadata["help"]
+    if hint is bool:
+        name = flag(field.name)
+        if field.default:  # on by default: the flag turns it off
+            group.add_argument(f"--no-{name[2:]}", action="store_false", help=f"do not {text}", **options)
+        else:
+            group.add_argument(name, action="store_true", help=text, **options)
+        return
+    if typing.get_origin(hint) is Literal:
+        options["choices"] = typing.get_args(hint)
+    else:
+        options["type"] = _scalar_type(hint)
+        if "metavar" in field.metadata or options["type"] is not str:
+            options["metavar"] = field.metadata.get("metavar", {int: "N", float: "X"}.get(options["type"]))
+    if field.default not in (None, ""):
+        text += f" (default {field.default})"
+    group.add_argument(flag(field.name), help=text.replace("%", "%%"), **options)
+
+
+def _scalar_type(hint: Any) -> type:
+    if isinstance(hint, types.UnionType):
+        return next(choice for choice in typing.get_args(hint) if choice is not type(None))
+    return hint

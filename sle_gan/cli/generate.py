@@ -1,0 +1,122 @@
+"""`generate.py`: a weights file -> pictures, a grid, an animation."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from pathlib import Path
+
+from sle_gan.cli.common import Parser, import_backend
+from sle_gan.errors import UserError
+
+EXAMPLES = """\
+examples:
+  generate.py --weights generator_weights.h5 --count 64 --output-folder out
+  generate.py --weights generator_weights.h5 --count 25 --grid grid.png
+  generate.py --weights generator_weights.h5 --interpolate 8 --video loop.gif
+
+Image k comes from seed --seed + k and is named after it; it is the same in every batch and on every run.
+"""
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="generate.py", description="Make pictures with a trained generator.", epilog=EXAMPLES)
+    parser.add_argument("--weights", metavar="FILE", required=True, help="generator_weights.h5 of a run, or a .pth")
+    parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
+    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
+    parser.add_argument("--output-folder", metavar="DIR", help="write each picture as a PNG into this folder")
+    parser.add_argument("--grid", metavar="FILE", help="write all pictures as one PNG")
+    parser.add_argument(
+        "--truncation",
+        type=_truncation,
+        metavar="X",
+        help="draw latent values beyond this again, e.g. 1.0: less variety, more typical pictures",
+    )
+    parser.add_argument(
+        "--interpolate", type=_at_least(2), metavar="N", help="a loop through N pictures, written to --video"
+    )
+    parser.add_argument("--video", metavar="FILE", help="the animation, a .gif")
+    parser.add_argument(
+        "--frames",
+        type=_at_least(1),
+        default=20,
+        metavar="N",
+        help="from each picture to the next (default 20)",
+    )
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses, checks what can be checked without a backend, generates."""
+    arguments = make_parser().parse_args(argv)
+    _check(arguments)
+    import_backend()
+    import numpy as np
+    from tqdm import tqdm
+
+    from sle_gan import generation
+    from sle_gan.pictures import make_grid, save_gif, save_png
+
+    generator = generation.load_generator(arguments.weights)
+    if arguments.video:
+        seeds = range(arguments.seed, arguments.seed + arguments.interpolate)
+        groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation)
+        frames = itertools.chain.from_iterable(groups)
+        total = arguments.interpolate * arguments.frames
+        count = save_gif(tqdm(frames, total=total, unit="frame", delay=2), arguments.video)
+        print(f"wrote {count} frames to {arguments.video}")
+    if not arguments.output_folder and not arguments.grid:
+        return
+    seeds = range(arguments.seed, arguments.seed + arguments.count)
+    images = itertools.chain.from_iterable(generation.generate_images(generator, seeds, arguments.truncation))
+    kept = []
+    for seed, image in zip(seeds, tqdm(images, total=arguments.count, unit="img", delay=2)):
+        if arguments.output_folder:
+            save_png(image, Path(arguments.output_folder) / f"{seed:06d}.png")
+        if arguments.grid:
+            kept.append(image)
+    if arguments.output_folder:
+        print(f"wrote {arguments.count} pictures to {arguments.output_folder}")
+    if arguments.grid:
+        save_png(make_grid(np.stack(kept)), arguments.grid)
+        print(f"wrote a grid of {arguments.count} pictures to {arguments.grid}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises a UserError for flags that do not go together and places that cannot be written."""
+    if not Path(arguments.weights).is_file():
+        raise UserError(f"--weights {arguments.weights}: there is no such file; give a run's generator_weights.h5")
+    if bool(arguments.interpolate) != bool(arguments.video):
+        raise UserError("--interpolate N and --video FILE.gif go together; give both")
+    if arguments.video and Path(arguments.video).suffix.lower() != ".gif":
+        raise UserError(f"--video {arguments.video} is no .gif; expected a name such as loop.gif")
+    if not arguments.video and not arguments.grid and not arguments.output_folder:
+        raise UserError("nowhere to write to: give --output-folder DIR, --grid FILE or --video FILE.gif")
+    try:
+        if arguments.output_folder:
+            Path(arguments.output_folder).mkdir(parents=True, exist_ok=True)
+        for file in filter(None, (arguments.grid, arguments.video)):
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+
+
+def _at_least(minimum: int):
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number of at least {minimum}")
+        return int(text)
+
+    return parse
+
+
+def _truncation(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    # Below a tenth, drawing again until everything is inside takes for ever.
+    if not 0.1 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of at least 0.1")
+    return value

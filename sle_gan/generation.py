@@ -1,0 +1,149 @@
+"""Pictures from a trained generator: image k depends on its own seed and on nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from sle_gan import pixels, weights
+from sle_gan.errors import UserError
+from sle_gan.models import Generator
+
+# Images that are computed together. Constant, and the last group is filled up, because the kernels for
+# different batch sizes differ in the last bits: an image must not depend on how many others were asked for.
+GROUP = 4
+
+
+def load_generator(path: str | Path) -> Generator:
+    """Builds a generator from a weights file alone.
+
+    Args:
+        path: a generator_weights.h5, or a FastGAN checkpoint .pth (needs the extra `torch`).
+
+    Raises:
+        UserError: if the file is missing, damaged, or holds another network.
+    """
+    from sle_gan.convert import convert_fastgan, is_torch_file
+
+    if is_torch_file(path):
+        name, architecture, arrays = convert_fastgan(path)["generator"]
+    else:
+        name, architecture, arrays = weights.read(path)
+    if name != "Generator":
+        raise UserError(f"{path} holds {weights.describe(name, architecture)}, not a generator")
+    generator = Generator(**architecture)
+    weights.assign(weights.variables_by_path(generator), arrays, f"{path} is damaged")
+    return generator
+
+
+def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:
+    """Latent vectors (batch_size, latent) float32 from N(0, 1); new ones each time unless seeded."""
+    return np.random.default_rng(seed).standard_normal((batch_size, latent), dtype=np.float32)
+
+
+def postprocess_images(images: Any, dtype: Any = "uint8") -> Any:
+    """Generator outputs in (-1, 1) -> pictures 0..255, rounded and clipped.
+
+    Args:
+        images: float tensor of any shape.
+        dtype: of the result, a Keras or TensorFlow dtype; "uint8" or a float type.
+
+    Returns:
+        A tensor of the engine, same shape.
+    """
+    return keras.ops.cast(pixels.to_uint8(images), keras.backend.standardize_dtype(dtype))
+
+
+def seeded_latents(seed: int, latent: int, truncation: float | None = None) -> np.ndarray:
+    """The latent vector (latent,) of an image's seed; with truncation, values beyond it are drawn again.
+
+    Truncation as in BigGAN (arXiv 1809.11096, section 3.1): less variety, more typical images.
+    """
+    random = np.random.default_rng([seed, 0])
+    values = random.standard_normal(latent, dtype=np.float32)
+    while truncation is not None and (outside := np.abs(values) > truncation).any():
+        values[outside] = random.standard_normal(int(outside.sum()), dtype=np.float32)
+    return values
+
+
+def seeded_noise(seed: int, sizes: Sequence[int]) -> list[np.ndarray]:
+    """The noise maps (size, size, 1) of an image's seed, independent of its latents."""
+    random = np.random.default_rng([seed, 1])
+    return [random.standard_normal((size, size, 1), dtype=np.float32) for size in sizes]
+
+
+def generate_images(
+    generator: Generator, seeds: Iterable[int], truncation: float | None = None
+) -> Iterator[np.ndarray]:
+    """Generates one image for each seed.
+
+    Args:
+        generator: built and loaded.
+        seeds: non-negative integers, one for each image; consumed as the images are.
+        truncation: see `seeded_latents`.
+
+    Yields:
+        uint8 arrays (b, R, R, C), b <= `GROUP`, in the order of the seeds.
+    """
+
+    def inputs() -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        for seed in seeds:
+            yield (
+                seeded_latents(seed, generator.latent, truncation),
+                seeded_noise(seed, generator.noise_sizes),
+            )
+
+    yield from generate_from(generator, inputs())
+
+
+def generate_from(generator: Generator, inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]]) -> Iterator[np.ndarray]:
+    """Generates images from pairs of a latent vector (latent,) and its noise maps (size, size, 1)."""
+    source = iter(inputs)
+    while group := list(islice(source, GROUP)):
+        padded = group + [group[-1]] * (GROUP - len(group))
+        latents = np.stack([latents for latents, _ in padded])
+        noise = [np.stack(maps) for maps in zip(*(maps for _, maps in padded))]
+        yield keras.ops.convert_to_numpy(pixels.to_uint8(generator.inference(latents, noise)))[: len(group)]
+
+
+def interpolation(
+    generator: Generator, seeds: Sequence[int], frames: int, truncation: float | None = None
+) -> Iterator[np.ndarray]:
+    """A loop through the images of the seeds, spherically interpolated, and back to the first.
+
+    Args:
+        seeds: two or more key images.
+        frames: frames from each key image to the next.
+
+    Yields:
+        uint8 arrays (b, R, R, C); len(seeds) * frames frames in all. The noise is that of the first
+        seed throughout, so that nothing flickers.
+    """
+    keys = [seeded_latents(seed, generator.latent, truncation) for seed in seeds]
+    noise = seeded_noise(seeds[0], generator.noise_sizes)
+    path = (
+        (slerp(start, end, frame / frames), noise)
+        for start, end in zip(keys, keys[1:] + keys[:1])
+        for frame in range(frames)
+    )
+    yield from generate_from(generator, path)
+
+
+def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
+    """Spherical interpolation between two vectors, t in 0..1; their lengths are interpolated linearly.
+
+    A straight line between two Gaussian vectors passes shorter ones than a Gaussian ever gives.
+    """
+    lengths = np.linalg.norm(start), np.linalg.norm(end)
+    cosine = np.clip(np.dot(start / lengths[0], end / lengths[1]), -1.0, 1.0)
+    angle = np.arccos(cosine)
+    if np.sin(angle) < 1e-6:
+        return (start + t * (end - start)).astype(np.float32)
+    weights_ = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
+    direction = weights_[0] * start / lengths[0] + weights_[1] * end / lengths[1]
+    return (direction * (lengths[0] + t * (lengths[1] - lengths[0]))).astype(np.float32)

@@ -1,0 +1,138 @@
+"""Checkpoints: one file holds the whole state of training, and is whole or not there.
+
+A checkpoint is a NumPy .npz (a zip of arrays, each with its CRC) with one array per variable and
+`meta.json`. Random numbers and batches are functions of the seed and the step, so the step is all that
+they need.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from sle_gan import weights
+from sle_gan.errors import UserError
+from sle_gan.files import atomic_path
+
+FORMAT = "sle_gan.checkpoint/1"
+META = "meta.json"
+
+
+class Checkpoint(NamedTuple):
+    """Where a checkpoint is and how far training had come."""
+
+    path: Path
+    step: int
+
+
+def save(path: Path, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> None:
+    """Writes the state under a temporary name, syncs it to disk and renames it.
+
+    Raises:
+        FloatingPointError: if a variable holds NaN or Inf; nothing is written then.
+        OSError: if it cannot be written; what stood at `path` is untouched.
+    """
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        archive.writestr(META, json.dumps({"format": FORMAT, **meta}))
+        for name, variable in state.items():
+            array = np.asarray(keras.ops.convert_to_numpy(variable.value))
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise FloatingPointError(f"{name} holds NaN or Inf")
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load(path: Path, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
+    """Reads the whole file, checks it against the state, then assigns all of it. Returns the meta data.
+
+    Raises:
+        UserError: if the file is damaged, foreign or of other networks; nothing is assigned then.
+    """
+    meta = read_meta(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = {}
+            for entry in archive.namelist():
+                if entry != META:
+                    with archive.open(entry) as member:
+                        arrays[entry.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        raise UserError(f"the checkpoint {path} is damaged ({error})") from error
+    weights.assign(state, arrays, f"the checkpoint {path} is of other networks")
+    return meta
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta data of a checkpoint: format, step, and what the run wrote with it.
+
+    Raises:
+        UserError: if the file is truncated or no checkpoint of ours.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read(META))
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise UserError(f"the checkpoint {path} is truncated or no checkpoint ({error})") from error
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} is not a checkpoint of this project ({error})") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this project; expected the format {FORMAT!r}")
+    return meta
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: `step_00001000.npz` and so on; the newest `keep` stay."""
+
+    def __init__(self, folder: Path, keep: int):
+        self.folder, self.keep = folder, keep
+
+    def all(self) -> list[Checkpoint]:
+        """Checkpoints by step, oldest first."""
+        found = []
+        for path in self.folder.glob("step_*.npz"):
+            digits = path.stem.removeprefix("step_")
+            if digits.isdigit():
+                found.append(Checkpoint(path, int(digits)))
+        return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+    def newest(self) -> Checkpoint | None:
+        found = self.all()
+        return found[-1] if found else None
+
+    def save(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
+        """Writes the checkpoint of this step, then deletes those beyond the newest `keep`."""
+        path = self.folder / f"step_{step:08d}.npz"
+        save(path, state, {"step": step, **meta})
+        for old in self.all()[: -self.keep]:
+            old.path.unlink(missing_ok=True)
+        return path
+
+    def load_newest(self, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
+        """Loads the newest checkpoint.
+
+        Raises:
+            UserError: if there is none, or if it is damaged; the one before it is then offered by name.
+        """
+        found = self.all()
+        if not found:
+            raise UserError(f"{self.folder} holds no checkpoint to resume from; train again with --override")
+        try:
+            return load(found[-1].path, state)
+        except UserError as error:
+            raise UserError(f"{error}. {self._offer(found[:-1])}") from error
+
+    @staticmethod
+    def _offer(older: list[Checkpoint]) -> str:
+        for path, step in reversed(older):
+            try:
+                read_meta(path)
+            except UserError:
+                continue
+            return f"The one before it, {path.name} (step {step}), is whole: delete the bad file to resume there"
+        return "There is no other checkpoint: train again with --override"

@@ -1,0 +1,48 @@
+"""curves.png: losses and speed of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sle_gan.files import atomic_path
+from sle_gan.training.listeners import read_log
+
+
+def draw_curves(log: Path, target: Path) -> None:
+    """Draws every loss of a log.jsonl and the images per second over the steps; thin raw, thick smoothed."""
+    from matplotlib.figure import Figure  # no pyplot: it would choose a window system
+
+    lines = read_log(log)
+    if not lines:
+        return
+    steps = np.array([line["step"] for line in lines])
+    names = [name for name in lines[-1] if name not in ("step", "time", "images_per_second")]
+    reconstructions = [name for name in names if name.startswith("reconstruct")]
+    panels = {
+        "adversarial losses": [name for name in names if name not in reconstructions],
+        "reconstruction losses": reconstructions,
+        "images per second": ["images_per_second"],
+    }
+    figure = Figure(figsize=(15, 4), layout="constrained")
+    for axes, (title, keys) in zip(figure.subplots(1, 3), panels.items()):
+        for key in keys:
+            values = np.array([line.get(key, np.nan) for line in lines], float)
+            (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)
+            smooth = _smooth(values)
+            axes.plot(steps, smooth, color=line.get_color(), label=key.replace("_", " "))
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """Mean over a centred window of about a fiftieth of the run, narrower at its ends."""
+    half = max(1, len(values) // 100)
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)

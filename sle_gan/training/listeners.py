@@ -1,0 +1,145 @@
+"""What happens beside training: console, log file, TensorBoard, pictures. The loop calls, they write."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sle_gan.pictures import save_png
+
+
+class Listener:
+    """Hears of a run's events. Every method may be left out."""
+
+    def on_step(self, step: int, logs: Mapping[str, float]) -> None:
+        """After step number `step` (1, 2, ...): the named losses and `images_per_second`."""
+
+    def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """A grid (H, W, C) uint8, named "samples" or "reconstructions"."""
+
+    def on_message(self, text: str) -> None:
+        """One line for the user."""
+
+    def close(self) -> None:
+        """The run has ended, one way or another."""
+
+
+class Console(Listener):
+    """A progress bar with images/s, ETA and losses; messages above it."""
+
+    def __init__(self, first_step: int, last_step: int, batch_size: int):
+        from tqdm import tqdm
+
+        self._batch_size = batch_size
+        self._bar = tqdm(
+            total=last_step * batch_size,
+            initial=first_step * batch_size,
+            unit="img",
+            dynamic_ncols=True,
+            smoothing=0.1,
+        )
+
+    def on_step(self, step: int, logs: Mapping[str, float]) -> None:
+        losses = {
+            "G": logs["generator"],
+            "D": logs["real"] + logs["fake"],
+            "rec": sum(value for key, value in logs.items() if key.startswith("reconstruct")),
+        }
+        text = " ".join(f"{key} {value:.2f}" for key, value in losses.items())
+        self._bar.set_postfix_str(f"step {step:,} {text}", refresh=False)
+        self._bar.update(step * self._batch_size - self._bar.n)
+
+    def on_message(self, text: str) -> None:
+        self._bar.write(text)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class JsonLines(Listener):
+    """log.jsonl: one object per step. Lines of steps after `first_step` are dropped when resuming."""
+
+    def __init__(self, path: Path, first_step: int):
+        if path.exists():
+            kept = [line for line in read_log(path) if line["step"] <= first_step]
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def on_step(self, step: int, logs: Mapping[str, float]) -> None:
+        line = {"step": step, "time": round(time.time(), 3)}
+        self._file.write(json.dumps({**line, **{key: float(f"{value:.6g}") for key, value in logs.items()}}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log.jsonl; a last line that a killed process left unfinished is passed over."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            continue
+    return lines
+
+
+class TensorBoard(Listener):
+    """Event files, written by the tensorboard package itself, so that no engine needs TensorFlow for it."""
+
+    def __init__(self, folder: Path, first_step: int):
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._event = Event
+        self._writer = EventFileWriter(str(folder))
+        if first_step:  # tells TensorBoard to drop what a killed process wrote after the checkpoint
+            session = SessionLog(status=SessionLog.START)
+            self._writer.add_event(Event(wall_time=time.time(), step=first_step + 1, session_log=session))
+
+    def _add(self, step: int, **value: Any) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(**value)])
+        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+
+    def on_step(self, step: int, logs: Mapping[str, float]) -> None:
+        for key, value in logs.items():
+            self._add(step, tag=key if key == "images_per_second" else f"loss/{key}", simple_value=value)
+
+    def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        import io
+
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        from sle_gan.pictures import to_pillow
+
+        encoded = io.BytesIO()
+        to_pillow(picture).save(encoded, format="PNG")
+        height, width, channels = picture.shape
+        image = Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded.getvalue())
+        self._add(step, tag=name, image=image)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class PictureFiles(Listener):
+    """samples/samples_00001000.png and so on."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        save_png(picture, self._folder / f"{name}_{step:08d}.png")
+
+
+def all_finite(logs: Mapping[str, float]) -> bool:
+    """Whether no loss is NaN or Inf."""
+    return all(math.isfinite(value) for value in logs.values())

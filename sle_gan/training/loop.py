@@ -1,0 +1,160 @@
+"""The training loop: batches in, steps, checkpoints, pictures; knows no GAN in particular."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import FrameType
+from typing import Any, NamedTuple
+
+from sle_gan import engine
+from sle_gan.data import BatchLoader, Dataset
+from sle_gan.errors import TrainingStopped
+from sle_gan.gans import GAN
+from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.training.listeners import Listener, all_finite
+from sle_gan.training.previews import Previews
+from sle_gan.training.run_folder import RunFolder
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    step: int
+    interrupted_by: str | None
+    waited_s: float
+    elapsed_s: float
+
+
+class Signals(AbstractContextManager["Signals"]):
+    """Turns SIGINT and SIGTERM into a request to stop after the present step; a second SIGINT kills."""
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.received = signal.Signals(number).name
+        signal.signal(number, self._previous[number])
+
+    def __exit__(self, *exc: object) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+
+
+class Trainer:
+    """Runs a GAN's train step over a dataset.
+
+    Args:
+        gan: the networks and the step; its variables already hold the state of `first_step`.
+        devices: that the GAN's variables were made on.
+        dataset: uint8 images in memory.
+        folder: of the run, locked.
+        checkpoints: where the state is saved.
+        listeners: hear of steps, pictures and messages.
+    """
+
+    def __init__(
+        self,
+        gan: GAN,
+        devices: engine.Devices,
+        dataset: Dataset,
+        folder: RunFolder,
+        checkpoints: CheckpointFolder,
+        listeners: Sequence[Listener],
+    ):
+        self.gan, self.devices, self.dataset = gan, devices, dataset
+        self.folder, self.checkpoints, self.listeners = folder, checkpoints, listeners
+        self.config = gan.config
+        self._saved: int | None = None
+        self._step_started = 0.0
+
+    def run(self, first_step: int, last_step: int) -> Outcome:
+        """Trains from `first_step` (that many steps are done) to `last_step`.
+
+        Raises:
+            TrainingStopped: at NaN or Inf, or when the last checkpoint cannot be written.
+        """
+        self._saved = first_step if first_step else None
+        train = self.devices.compile(self.gan.train_step, self.config.seed)
+        previews = Previews(self.gan, self.dataset)
+        started = time.perf_counter()
+        step = first_step
+        batches = BatchLoader(self.dataset.images, self.config.batch_size, self.config.seed, first_step)
+        with Signals() as signals, batches as loader:
+            if first_step == 0:
+                self._show(previews, 0)
+            self._step_started = time.perf_counter()
+            while step < last_step and signals.received is None:
+                _, images = loader.next()
+                self._report(step + 1, train(images, step))
+                step += 1
+                if step % self.config.checkpoint_every == 0:
+                    self._save(step)
+                if step % self.config.sample_every == 0 or step == last_step:
+                    self._show(previews, step)
+        outcome = Outcome(step, signals.received, batches.waited_s, time.perf_counter() - started)
+        if signals.received:
+            self._tell(f"{signals.received}: stopping after step {step:,}, saving a checkpoint")
+        if self._saved != step and not self._save(step):
+            raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
+        return outcome
+
+    def _report(self, step: int, tensors: Mapping[str, Any]) -> None:
+        logs = {name: float(value) for name, value in tensors.items()}
+        now = time.perf_counter()
+        speed = self.config.batch_size / (now - self._step_started)
+        self._step_started = now
+        if not all_finite(logs):
+            bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
+            raise self._diverged(step, ", ".join(bad))
+        for listener in self.listeners:
+            listener.on_step(step, {**logs, "images_per_second": speed})
+
+    def _diverged(self, step: int, what: str) -> TrainingStopped:
+        newest = self.checkpoints.newest()
+        advice = (
+            f"the last good checkpoint is {newest.path}: --resume goes on from there, with a lower learning rate"
+            if newest
+            else "no checkpoint was written yet: start again with a lower learning rate"
+        )
+        return TrainingStopped(f"training diverged at step {step:,} ({what}); {advice}")
+
+    def _save(self, step: int) -> bool:
+        """Writes a checkpoint and the exports. A failure is told and leaves what is there: the disk may be
+        freed before the next one."""
+        try:
+            path = self.checkpoints.save(step, self.gan.state(), {"data": self.dataset.digest})
+            for name, network in self.gan.exports.items():
+                network.save_weights(self.folder.path / name)
+        except FloatingPointError as error:
+            raise self._diverged(step, str(error)) from error
+        except OSError as error:
+            newest = self.checkpoints.newest()
+            kept = f"{newest.path} is whole" if newest else "there is no checkpoint yet"
+            self._tell(f"step {step:,}: saving to {self.folder.path} failed: {error.strerror or error}; {kept}")
+            return False
+        finally:
+            self._step_started = time.perf_counter()
+        self._saved = step
+        self._tell(f"step {step:,}: saved {path}")
+        return True
+
+    def _show(self, previews: Previews, step: int) -> None:
+        for name, picture in previews.draw().items():
+            for listener in self.listeners:
+                listener.on_picture(step, name, picture)
+        self._step_started = time.perf_counter()
+
+    def _tell(self, text: str) -> None:
+        for listener in self.listeners:
+            listener.on_message(text)

@@ -1,0 +1,179 @@
+"""One training run from settings to exports: puts data, GAN, folder, listeners and loop together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import keras
+
+from sle_gan import engine, weights
+from sle_gan.config import TrainConfig
+from sle_gan.convert import convert_fastgan, is_torch_file
+from sle_gan.data import Dataset, load_dataset
+from sle_gan.errors import UserError
+from sle_gan.gans import GAN, SLEGAN
+from sle_gan.models.network import Network
+from sle_gan.models.perceptual import vgg16_features
+from sle_gan.training import listeners
+from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.training.curves import draw_curves
+from sle_gan.training.loop import Outcome, Trainer
+from sle_gan.training.run_folder import RunFolder
+
+
+def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:
+    """Trains to the end of the run, or until a signal.
+
+    Args:
+        config: validated settings.
+        resume: go on from the newest checkpoint of the run's folder.
+        override: delete a run of this name first.
+
+    Raises:
+        UserError: for anything that the user can mend; no run was made or deleted then.
+        TrainingStopped: see `Trainer.run`.
+    """
+    dataset = _load_pictures(config)
+    devices, gan = _make(config)
+    last = config.total_steps(len(dataset))
+    with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
+        checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
+        first = _restore(gan, devices, dataset, folder, checkpoints, last) if resume else 0
+        print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
+        outcome = _train_with_listeners(gan, devices, dataset, folder, checkpoints, first, last)
+        draw_curves(folder.log, folder.curves)
+        _conclude(folder, checkpoints, outcome, last)
+    return outcome
+
+
+def dry_run(config: TrainConfig) -> None:
+    """Checks everything that `train` would, writes no run, and prints what a run would do."""
+    dataset = _load_pictures(config)
+    devices, gan = _make(config)
+    last = config.total_steps(len(dataset))
+    print(config.to_json(), end="")
+    print(f"would train {_describe(gan)} on {devices.description}")
+    print(f"would make {last:,} steps = {last * config.batch_size / len(dataset):,.1f} passes over the pictures")
+    print(
+        f"a checkpoint would take {4 * _size(gan.state().values()) / 1e6:,.0f} MB, {config.keep_checkpoints} are kept"
+    )
+    print(f"would write to {config.run_folder}; nothing was written there")
+
+
+def _load_pictures(config: TrainConfig) -> Dataset:
+    dataset = load_dataset(config.data_folder, config.resolution, config.channels)
+    for file in dataset.skipped[:20]:
+        print(f"skipped {file}")
+    if len(dataset.skipped) > 20:
+        print(f"skipped {len(dataset.skipped) - 20} more files")
+    print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {config.data_folder}")
+    return dataset
+
+
+def _make(config: TrainConfig) -> tuple[engine.Devices, GAN]:
+    """The devices and, on them, the GAN with the initial weights that the settings ask for."""
+    devices = engine.Devices()
+    if config.batch_size % devices.replicas:
+        raise UserError(
+            f"--batch-size {config.batch_size} cannot be shared by {devices.replicas} devices; "
+            f"use a multiple of {devices.replicas}"
+        )
+    # Initial weights come from the seed as all other random numbers do.
+    keras.utils.set_random_seed(config.seed)
+    with devices.scope():
+        features = None
+        if config.reconstruction_loss == "perceptual":
+            features = vgg16_features(config.perceptual_weights)
+        gan = SLEGAN(config, features)
+        if config.generator_weights:
+            _load_weights(config.generator_weights, "generator", gan.generator, gan.averaged)
+        if config.discriminator_weights:
+            _load_weights(config.discriminator_weights, "discriminator", gan.discriminator)
+    return devices, gan
+
+
+def _load_weights(file: str, key: str, *networks: Network) -> None:
+    """Loads an export or one half of a PyTorch checkpoint into the networks."""
+    if not is_torch_file(file):
+        for network in networks:
+            network.load_weights(file)
+        return
+    converted = convert_fastgan(file)
+    if key not in converted:
+        raise UserError(f"{file} holds no {key}")
+    name, architecture, arrays = converted[key]
+    complaint = f"{file} holds {weights.describe(name, architecture)}, which does not fit"
+    for network in networks:
+        weights.assign(weights.variables_by_path(network), arrays, complaint)
+
+
+def _restore(
+    gan: GAN,
+    devices: engine.Devices,
+    dataset: Dataset,
+    folder: RunFolder,
+    checkpoints: CheckpointFolder,
+    last: int,
+) -> int:
+    """Loads the newest checkpoint into the GAN; returns how many steps are done."""
+    with devices.scope():
+        meta = checkpoints.load_newest(gan.state())
+    if meta["step"] >= last:
+        raise UserError(f"{folder.path} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one")
+    if meta["data"] != dataset.digest:
+        print("note: these are not the pictures that the run began with; it goes on with the new ones")
+    folder.write_config(gan.config)
+    return meta["step"]
+
+
+def _train_with_listeners(
+    gan: GAN,
+    devices: engine.Devices,
+    dataset: Dataset,
+    folder: RunFolder,
+    checkpoints: CheckpointFolder,
+    first: int,
+    last: int,
+) -> Outcome:
+    heard: Sequence[listeners.Listener] = (
+        listeners.Console(first, last, gan.config.batch_size),
+        listeners.JsonLines(folder.log, first),
+        listeners.TensorBoard(folder.tensorboard, first),
+        listeners.PictureFiles(folder.samples),
+    )
+    try:
+        return Trainer(gan, devices, dataset, folder, checkpoints, heard).run(first, last)
+    finally:
+        for listener in heard:
+            listener.close()
+
+
+def _describe(gan: GAN) -> str:
+    counts = [f"{name} {_size(network.trainable_variables) / 1e6:.1f} M" for name, network in gan.trained.items()]
+    return f"{type(gan).__name__} ({', '.join(counts)} parameters)"
+
+
+def _size(variables: Iterable[keras.Variable]) -> int:
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
+    """Says how the run ended and where everything is."""
+    newest = checkpoints.newest()
+    minutes, seconds = divmod(round(outcome.elapsed_s), 60)
+    ending = f"stopped by {outcome.interrupted_by}" if outcome.interrupted_by else "finished"
+    print(f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s")
+    places = {
+        "generator": folder.path / "generator_weights.h5",
+        "samples": folder.samples,
+        "curves": folder.curves,
+        "log": folder.log,
+        "TensorBoard": f"tensorboard --logdir {folder.tensorboard}",
+        "checkpoint": newest.path if newest else "none",
+    }
+    for what, where in places.items():
+        print(f"  {what:12} {where}")
+    print(f"  {'new images':12} python generate.py --weights {places['generator']} --count 16 --output-folder out")
+    if outcome.step < last:
+        print(f"  {'go on':12} python train.py --name {folder.path.name} --resume")

@@ -1,0 +1,84 @@
+"""The shape of the house: which way the arrows run, and how large the rooms are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "sle_gan"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# A layer may import those to its right and itself; whatever is not named (errors, files, config) is a leaf.
+LAYERS = ["cli", "training", "metrics", "gans", "generation", "convert", "models", "losses", "augment", "engine"]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_engine_knows_a_framework(path: Path) -> None:
+    if "engine" not in path.parts:
+        frameworks = {name.split(".")[0] for name in imports(path)} & {"tensorflow", "jax", "jaxlib"}
+        assert not frameworks
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_run_one_way(path: Path) -> None:
+    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if layer not in LAYERS:
+        return
+    allowed = set(LAYERS[LAYERS.index(layer) :])
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "sle_gan" and len(parts) > 1 and parts[1] in LAYERS:
+            assert parts[1] in allowed, f"{layer} imports {name}"
+
+
+def test_data_needs_no_backend() -> None:
+    for path in (PACKAGE / "data").rglob("*.py"):
+        assert not {name.split(".")[0] for name in imports(path)} & {"keras", "tensorflow", "jax"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_and_no_function_is_too_long(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < 60, node.name
+
+
+@pytest.mark.parametrize("script", ("train.py", "generate.py"))
+def test_help_answers_at_once(script: str) -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        result = subprocess.run([sys.executable, REPOSITORY / script, "--help"], capture_output=True, text=True)
+        times.append(time.perf_counter() - started)
+        assert result.returncode == 0 and "examples:" in result.stdout
+    assert min(times) < 0.5
+
+
+def test_the_package_imports_no_backend() -> None:
+    code = "import sys, sle_gan; dir(sle_gan); sys.exit(any(m in sys.modules for m in ('keras', 'tensorflow', 'jax')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_public_name_exists() -> None:
+    import sle_gan
+
+    for name in sle_gan.__all__:
+        assert getattr(sle_gan, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Genrator'"):
+        sle_gan.Genrator  # noqa: B018

@@ -1,0 +1,111 @@
+"""Settings: validation, JSON, and the flags made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sle_gan.cli.train import GROUPS, make_parser
+from sle_gan.config import RESOLUTIONS, TrainConfig, flag, read_config_file
+from sle_gan.errors import UserError
+
+text = st.text(st.characters(codec="utf-8"), max_size=20)
+configs = st.builds(
+    TrainConfig,
+    data_folder=text,
+    resolution=st.sampled_from(RESOLUTIONS),
+    steps=st.none() | st.integers(1, 10**9),
+    G_learning_rate=st.floats(1e-8, 1),
+    channels=st.sampled_from(["rgb", "grey", "rgba"]),
+    diff_augment=st.booleans(),
+    flip=st.booleans(),
+    seed=st.integers(0, 2**31 - 1),
+)
+
+
+@given(configs)
+def test_json_round_trip(config: TrainConfig) -> None:
+    assert TrainConfig.from_dict(json.loads(config.to_json()), "test") == config
+    assert config.validated() is config
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"resolution": 300}, ("--resolution is 300", "64 to 1024")),
+        ({"resolution": 32}, ("--resolution is 32",)),
+        ({"width": 12}, ("--width is 12", "multiple of 8")),
+        ({"batch_size": 0}, ("--batch-size is 0",)),
+        ({"steps": 0}, ("--steps is 0",)),
+        ({"steps": 5, "epochs": 5}, ("--steps 5", "--epochs 5")),
+        ({"G_learning_rate": float("nan")}, ("--G-learning-rate is nan",)),
+        ({"D_learning_rate": -1.0}, ("--D-learning-rate is -1.0",)),
+        ({"ema_decay": 1.0}, ("--ema-decay is 1.0",)),
+        ({"seed": -1}, ("--seed is -1",)),
+        ({"augment_policy": "color,translatoin"}, ("translatoin", "did you mean 'translation'")),
+        ({"name": "a/b"}, ("--name is a/b",)),
+        ({"name": ".."}, ("--name",)),
+        ({"reconstruction_loss": "perceptual", "channels": "grey"}, ("--channels is grey",)),
+    ],
+)
+def test_wrong_values_are_named(change: dict, words: tuple[str, ...]) -> None:
+    with pytest.raises(UserError) as caught:
+        dataclasses.replace(TrainConfig(), **change).validated()
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"resolutoin": 64}', ("unknown setting 'resolutoin'", "did you mean 'resolution'")),
+        ('{"resolution": "64"}', ("resolution is '64'", "an integer")),
+        ('{"batch_size": true}', ("batch_size is True",)),
+        ('{"steps": 1.5}', ("steps is 1.5", "an integer or null")),
+        ('{"channels": "cmyk"}', ("one of rgb, grey, rgba",)),
+        ("[1]", ("holds a list",)),
+        ("{", ("is not JSON",)),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path: Path, content: str, words: tuple[str, ...]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_config_file(path)
+    assert all(word in str(caught.value) for word in (*words, "config.json"))
+
+
+def test_epochs_and_steps() -> None:
+    assert TrainConfig(epochs=3, batch_size=8).total_steps(20) == 8  # ceil(60 / 8)
+    assert TrainConfig(steps=7).total_steps(20) == 7
+    assert TrainConfig().total_steps(20) == 50_000
+
+
+def test_every_setting_has_a_flag_that_sets_it() -> None:
+    parser = make_parser()
+    hints = typing.get_type_hints(TrainConfig)
+    assert sum(len(names) for names in GROUPS.values()) == len(dataclasses.fields(TrainConfig))
+    for field in dataclasses.fields(TrainConfig):
+        if hints[field.name] is bool:
+            name = f"--no-{field.name}" if field.default else flag(field.name)
+            value, arguments = not field.default, [name]
+        else:
+            value = {"channels": "grey", "crop": "random", "reconstruction_loss": "mse"}.get(field.name, 3)
+            if hints[field.name] in (str, str | None):
+                value = "3"
+            arguments = [flag(field.name), str(value)]
+        assert getattr(parser.parse_args(arguments), field.name) == value
+        assert not hasattr(parser.parse_args([]), field.name)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=5))
+def test_no_words_on_the_command_line_crash_the_parser(words: list[str]) -> None:
+    try:
+        make_parser().parse_args(words)
+    except SystemExit as error:
+        assert error.code in (0, 2)

@@ -1,0 +1,244 @@
+"""train.py as a user runs it: a whole run, its refusals, its ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, assert_refused, run, start
+from PIL import Image
+
+import sle_gan
+from sle_gan.config import TrainConfig
+
+RUN_FILES = {
+    "config.json",
+    "log.jsonl",
+    "tensorboard",
+    "samples",
+    "checkpoints",
+    "generator_weights.h5",
+    "discriminator_weights.h5",
+    "curves.png",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run of 6 steps, and what it printed. No test writes into it."""
+    output = tmp_path_factory.mktemp("runs")
+    arguments = ("--steps", 6, "--checkpoint-every", 2, "--sample-every", 3, "--diff-augment", "--crop", "random")
+    result = run(
+        "train.py", "--data-folder", pictures, "--output-folder", output, "--name", "flowers", *TINY, *arguments
+    )
+    assert result.returncode == 0, result.stderr
+    return output / "flowers", result.stdout + result.stderr
+
+
+def test_a_run_leaves_what_the_readme_says(finished) -> None:
+    folder, printed = finished
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == RUN_FILES
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "step_00000004.npz",
+        "step_00000006.npz",
+    ]
+    names = [f"{name}_{step:08d}.png" for name in ("reconstructions", "samples") for step in (0, 3, 6)]
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == names
+    for word in ("24 pictures", "img/s", "generator_weights.h5", "curves.png", "generate.py --weights"):
+        assert word in printed
+
+
+def test_the_log_has_every_step_and_loss(finished) -> None:
+    lines = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert set(lines[0]) == {
+        "step",
+        "time",
+        "images_per_second",
+        "generator",
+        "real",
+        "fake",
+        "reconstruct_full",
+        "reconstruct_small",
+        "reconstruct_part",
+    }
+
+
+def test_the_config_makes_the_run_again(finished, pictures: Path) -> None:
+    values = json.loads((finished[0] / "config.json").read_text())
+    config = TrainConfig.from_dict(values, "test")
+    assert config.steps == 6 and config.width == 8 and config.crop == "random" and config.diff_augment
+    assert config.data_folder == str(pictures)
+
+
+def test_tensorboard_reads_the_events(finished) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished[0] / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss/generator")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in events.Images("samples")] == [0, 3, 6]
+    lines = [json.loads(line) for line in (finished[0] / "log.jsonl").read_text().splitlines()]
+    assert events.Scalars("loss/real")[-1].value == pytest.approx(lines[-1]["real"], rel=1e-4)
+
+
+def test_the_export_is_the_averaged_generator_of_the_checkpoint(finished) -> None:
+    folder, _ = finished
+    generator = sle_gan.load_generator(folder / "generator_weights.h5")
+    with np.load(folder / "checkpoints" / "step_00000006.npz") as checkpoint:
+        ema, raw = checkpoint["generator_ema/to_image/kernel"], checkpoint["generator/to_image/kernel"]
+    np.testing.assert_array_equal(generator.to_image.kernel, ema)
+    assert np.abs(ema - raw).max() > 0
+    samples = np.concatenate(list(sle_gan.generate_images(generator, range(16))))
+    with Image.open(folder / "samples" / "samples_00000006.png") as image:
+        np.testing.assert_array_equal(np.asarray(image)[2:66, 2:66], samples[0])
+
+
+def test_refusals_before_anything_is_made(pictures: Path, finished, tmp_path: Path) -> None:
+    output = ("--output-folder", tmp_path / "runs")
+    assert_refused(run("train.py", *output), "--data-folder is missing")
+    assert_refused(run("train.py", *output, "--data-folder", tmp_path / "nowhere"), "nowhere", "--data-folder")
+    data = ("--data-folder", pictures)
+    assert_refused(run("train.py", *output, *data, "--resolution", 300), "--resolution is 300", "64 to 1024")
+    assert_refused(run("train.py", *output, *data, "--batch-size", "eight"), "--batch-size", "'eight'")
+    assert_refused(run("train.py", *output, *data, "--resolutoin", 64), "did you mean --resolution")
+    assert_refused(run("train.py", *output, *data, "--crop", "left"), "--crop", "'left'")
+    assert_refused(run("train.py", *output, *data, "--name", "none", "--resume"), "no training run")
+    there = ("--output-folder", finished[0].parent, "--name", "flowers")
+    before = sorted(finished[0].rglob("*"))
+    assert_refused(run("train.py", *there, *data), "--resume", "--override")
+    assert_refused(run("train.py", *there, "--resume", "--width", 16), "--width is 16", "trained with 8")
+    assert_refused(run("train.py", *there, "--resume", "--override"), "not allowed with")
+    assert sorted(finished[0].rglob("*")) == before
+    assert not (tmp_path / "runs").exists()
+
+
+def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    runs = tmp_path / "runs"
+    output = ("--output-folder", runs, *TINY)
+    assert_refused(run("train.py", *output, "--data-folder", empty), "empty")
+    wrong = run("train.py", *output, "--data-folder", pictures, "--generator-weights",
+                finished[0] / "discriminator_weights.h5")  # fmt: skip
+    assert_refused(wrong, "discriminator_weights.h5", "Generator(")
+    missing = run("train.py", *output, "--data-folder", pictures, "--reconstruction-loss", "perceptual",
+                  "--perceptual-weights", tmp_path / "vgg.h5")  # fmt: skip
+    assert_refused(missing, "vgg.h5", "no such file")
+    done = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--steps", 5)
+    assert_refused(done, "has done 6 steps", "--steps is 5")
+    assert not runs.exists()
+
+
+def test_dry_run_writes_no_run(pictures: Path, tmp_path: Path) -> None:
+    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert '"resolution": 64' in result.stdout and "would train SLEGAN" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_are_really_loaded(finished, pictures: Path) -> None:
+    """Both exports, into a fresh GAN; with a learning rate of almost nothing a step leaves them as they are."""
+    folder, _ = finished
+    exports = ("generator", "discriminator")
+    weights = [x for name in exports for x in (f"--{name}-weights", folder / f"{name}_weights.h5")]
+    slow = ("--G-learning-rate", 1e-12, "--D-learning-rate", 1e-12, "--steps", 1, "--seed", 5)
+    output = ("--output-folder", folder.parent.parent / "started")
+    result = run("train.py", "--data-folder", pictures, *output, *TINY, *weights, *slow)
+    assert result.returncode == 0, result.stderr
+    for name, key in (("generator", "to_image/kernel"), ("discriminator", "to_logits/kernel")):
+        with np.load(output[1] / "experiment" / "checkpoints" / "step_00000001.npz") as checkpoint:
+            trained = checkpoint[f"{name}/{key}"]
+        loaded = sle_gan.weights.read(folder / f"{name}_weights.h5")[2][key]
+        np.testing.assert_allclose(trained, loaded, atol=1e-6)
+
+
+def test_divergence_stops_the_run_and_names_the_last_good_checkpoint(pictures: Path, tmp_path: Path) -> None:
+    output = ("--output-folder", tmp_path, "--name", "a")
+    first = run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 1)
+    assert first.returncode == 0, first.stderr
+    result = run("train.py", *output, "--resume", "--steps", 9, "--G-learning-rate", 1e30, "--D-learning-rate", 1e30)
+    assert result.returncode == 1
+    line = result.stderr.strip().splitlines()[-1]
+    assert "diverged at step" in line and "= nan" in line and "step_00000001.npz" in line
+    assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == ["step_00000001.npz"]
+
+
+def wait_for_step(folder: Path, step: int, process) -> None:
+    deadline = time.monotonic() + 200
+    log = folder / "log.jsonl"
+    while not log.exists() or f'"step": {step},' not in log.read_text():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_signals_save_a_checkpoint_and_a_second_process_is_refused(pictures: Path, tmp_path: Path, number) -> None:
+    output = ("--output-folder", tmp_path, "--name", "a")
+    process = start("train.py", "--data-folder", pictures, *output, *TINY)
+    wait_for_step(tmp_path / "a", 2, process)
+    if number == signal.SIGINT:
+        assert_refused(run("train.py", *output, "--resume"), "another process is training")
+        assert_refused(run("train.py", "--data-folder", pictures, *output, *TINY, "--override"), "another process")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert signal.Signals(number).name in out + err and "--resume" in out
+    (checkpoint,) = (tmp_path / "a" / "checkpoints").iterdir()
+    assert f"saved {checkpoint}" in out + err
+    assert (tmp_path / "a" / "generator_weights.h5").exists()
+
+
+def limit_file_size() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_whole(finished, pictures: Path, tmp_path: Path) -> None:
+    """A limit on the size of files makes writes fail as a full disk does."""
+    output = ("--output-folder", tmp_path, "--name", "a")
+    assert run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 1).returncode == 0
+    checkpoint = tmp_path / "a" / "checkpoints" / "step_00000001.npz"
+    content = checkpoint.read_bytes()
+    assert len(content) > 2_000_000
+    result = run("train.py", *output, "--resume", "--steps", 3, "--checkpoint-every", 1, preexec_fn=limit_file_size)
+    assert result.returncode == 1
+    assert (
+        "saving to" in result.stderr + result.stdout and "step_00000001.npz is whole" in result.stderr + result.stdout
+    )
+    assert "the last one, could not be written" in result.stderr.strip().splitlines()[-1]
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["step_00000001.npz"]
+    assert checkpoint.read_bytes() == content
+    assert sle_gan.load_generator(tmp_path / "a" / "generator_weights.h5") is not None
+
+
+def test_any_kind_of_picture(tmp_path: Path) -> None:
+    """A folder of hostile files among good ones: each is named and skipped, the run goes on."""
+    folder = tmp_path / "blümchen 花"
+    folder.mkdir()
+    for i in range(6):
+        Image.effect_noise((80, 64 + i), 50).convert("CMYK" if i == 1 else "RGB").save(folder / f"good {i}.jpg")
+    (folder / "zero.jpg").touch()
+    (folder / "text.png").write_text("not a picture")
+    (folder / "cut.jpg").write_bytes((folder / "good 0.jpg").read_bytes()[:300])
+    Image.new("L", (1, 1)).save(folder / "dot.png")
+    (folder / "broken.png").symlink_to(folder / "nowhere.png")
+    result = run("train.py", "--data-folder", folder, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    for name in ("zero.jpg", "text.png", "cut.jpg", "dot.png", "broken.png"):
+        assert f"skipped {name}: " in result.stdout
+    assert "6 pictures of 64x64" in result.stdout
+
+
+def test_the_trained_networks_see_colour_and_grey(pictures: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(TrainConfig(), channels="grey")
+    assert config.validated().channels == "grey"
+    output = ("--output-folder", tmp_path, "--name", "a")
+    result = run("train.py", "--data-folder", pictures, *output, *TINY, "--channels", "grey", "--steps", 1)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "a" / "samples" / "samples_00000001.png") as image:
+        assert image.mode == "L"
