@@ -63,6 +63,16 @@ class TrainConfig:
         None, "VGG16 weights for --reconstruction-loss perceptual, instead of a download", metavar="FILE"
     )
     seed: int = option(0, "seed of everything random; the same seed gives the same run on a CPU")
+    # how good it is
+    fid: bool = option(False, "measure the FID of the averaged generator while training, and keep the best one")
+    fid_frequency: int = option(1000, "steps between measurements")
+    fid_number_of_images: int = option(2048, "generated images per measurement; the real ones are always all")
+    fid_features: Literal["inception", "mobilenet"] = option(
+        "inception", "inception: as published FID; mobilenet: light, comparable only with itself"
+    )
+    fid_features_weights: str | None = option(
+        None, "file with the feature network's weights, instead of a download", metavar="FILE"
+    )
     # what is kept
     checkpoint_every: int = option(1000, "steps between checkpoints")
     keep_checkpoints: int = option(2, "how many of the newest checkpoints are kept")
@@ -80,9 +90,11 @@ class TrainConfig:
             "checkpoint_every",
             "keep_checkpoints",
             "sample_every",
+            "fid_frequency",
         ):
             value = getattr(self, field)
             _check(value is None or value >= 1, flag(field), value, "at least 1")
+        _check(self.fid_number_of_images >= 2, "--fid-number-of-images", self.fid_number_of_images, "at least 2")
         for field in ("G_learning_rate", "D_learning_rate"):
             value = getattr(self, field)
             _check(math.isfinite(value) and value > 0, flag(field), value, "a positive number such as 2e-4")

@@ -9,11 +9,11 @@ from sle_gan.data import draw_demo_set
 
 FOLDER = Path("demo")
 PICTURES = FOLDER / "pictures"
-# Small networks at a small resolution, with a learning rate and an average for a thousand steps, not for fifty
+# Small networks at a small resolution, with a learning rate and an average for some hundred steps, not for fifty
 # thousand: about four minutes on two CPU cores.
 SETTINGS = (
     "--resolution 64 --width 16 --latent 64 --batch-size 8 --G-learning-rate 5e-4 --D-learning-rate 5e-4 "
-    "--ema-decay 0.99 --steps 1000 --sample-every 100 --checkpoint-every 500"
+    "--ema-decay 0.99 --steps 800 --sample-every 100 --checkpoint-every 400"
 )
 
 

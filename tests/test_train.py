@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import resource
 import signal
 import time
@@ -16,6 +17,8 @@ from PIL import Image
 
 import sle_gan
 from sle_gan.config import TrainConfig
+from sle_gan.training.checkpoints import read_meta
+from sle_gan.training.listeners import read_log
 
 RUN_FILES = {
     "config.json",
@@ -242,3 +245,46 @@ def test_the_trained_networks_see_colour_and_grey(pictures: Path, tmp_path: Path
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "a" / "samples" / "samples_00000001.png") as image:
         assert image.mode == "L"
+
+
+def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, tmp_path: Path) -> None:
+    """The best export, scored again by evaluate.py, gives the logged number; a resumed run remembers its best."""
+    weights = ("--fid-features-weights", shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5")
+    fid = ("--fid", "--fid-features", "mobilenet", *weights, "--fid-frequency", 2, "--fid-number-of-images", 12)
+    output = ("--output-folder", tmp_path, "--name", "a")
+    result = run("train.py", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2)
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "a"
+    scored = [line for line in read_log(folder / "log.jsonl") if "fid" in line]
+    assert [line["step"] for line in scored] == [2, 4]
+    assert scored[0]["extractor"] == "mobilenet" and scored[0]["count"] == 12 and scored[0]["real_count"] == 24
+    best = min(scored, key=lambda line: line["fid"])
+    assert (folder / "fid.png").exists() and f"FID {best['fid']:.3f}" in result.stderr + result.stdout
+    with np.load(folder / "checkpoints" / "best.npz") as checkpoint:
+        kernel = checkpoint["generator_ema/to_image/kernel"]
+    generator = sle_gan.load_generator(folder / "best_generator_weights.h5")
+    np.testing.assert_array_equal(generator.to_image.kernel, kernel)
+    score = ("--real", pictures, "--fake", folder / "best_generator_weights.h5", "--count", 12, "--seed", 0)
+    again = run("evaluate.py", "score", *score, "--features", "mobilenet", "--features-weights", weights[1],
+                "--json", tmp_path / "score.json")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "score.json").read_text())["metrics"]["fid"] == pytest.approx(best["fid"], rel=1e-6)
+
+    resumed = run("train.py", *output, "--resume", "--steps", 5)
+    assert resumed.returncode == 0, resumed.stderr
+    assert [line["step"] for line in read_log(folder / "log.jsonl") if "fid" in line] == [2, 4, 5]
+    meta = read_meta(folder / "checkpoints" / "step_00000005.npz")
+    fids = {line["step"]: line["fid"] for line in read_log(folder / "log.jsonl") if "fid" in line}
+    assert meta["best"] == [min(fids, key=fids.__getitem__), min(fids.values())]
+
+
+def test_fid_without_weights_stops_before_the_first_step(pictures: Path, tmp_path: Path) -> None:
+    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid",
+                 "--fid-features-weights", tmp_path / "none.pth")  # fmt: skip
+    assert_refused(result, "none.pth")
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
+    offline = run(
+        "train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid", env=environment
+    )
+    assert_refused(offline, "pt_inception-2015-12-05", "SLE_GAN_FEATURES_WEIGHTS")
+    assert not (tmp_path / "runs").exists()

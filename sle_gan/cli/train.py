@@ -12,6 +12,7 @@ from sle_gan.errors import UserError
 EXAMPLES = """\
 examples:
   train.py --data-folder flowers --resolution 256 --diff-augment --name flowers
+  train.py --data-folder flowers --resolution 256 --diff-augment --fid --name flowers
   train.py --name flowers --resume                     go on after a stop
   train.py --name flowers --resume --steps 80000       go on for longer
   train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
@@ -32,6 +33,7 @@ GROUPS = {
         "crop",
     ),
     "augmentation": ("diff_augment", "augment_policy", "flip"),
+    "how good it is": ("fid", "fid_frequency", "fid_number_of_images", "fid_features", "fid_features_weights"),
     "what is kept": ("checkpoint_every", "keep_checkpoints", "sample_every"),
 }
 

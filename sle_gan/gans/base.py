@@ -11,6 +11,7 @@ import numpy as np
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
+from sle_gan.models.network import Network
 from sle_gan.weights import variables_by_path
 
 
@@ -21,11 +22,11 @@ class GAN(ABC):
 
     @property
     @abstractmethod
-    def networks(self) -> dict[str, keras.Model]:
+    def networks(self) -> dict[str, Network]:
         """All networks whose variables are the state of training."""
 
     @property
-    def trained(self) -> dict[str, keras.Model]:
+    def trained(self) -> dict[str, Network]:
         """Those of the networks that have an optimizer."""
         return {key: self.networks[key] for key in self.optimizers}
 
@@ -36,8 +37,13 @@ class GAN(ABC):
 
     @property
     @abstractmethod
-    def exports(self) -> dict[str, Any]:
+    def exports(self) -> dict[str, Network]:
         """File name -> network that is exported under it."""
+
+    @property
+    @abstractmethod
+    def generator_export(self) -> Network:
+        """The one of the exports that `generate` uses and that a score is of."""
 
     @abstractmethod
     def train_step(self, images: Any, random: engine.RandomStream) -> dict[str, Any]:

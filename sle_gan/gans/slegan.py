@@ -16,6 +16,7 @@ from sle_gan.generation import generate_images
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import downsample_nearest
+from sle_gan.models.network import Network
 
 
 class SLEGAN(GAN):
@@ -43,7 +44,7 @@ class SLEGAN(GAN):
         )
 
     @property
-    def networks(self) -> dict[str, keras.Model]:
+    def networks(self) -> dict[str, Network]:
         return {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -55,8 +56,12 @@ class SLEGAN(GAN):
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
     @property
-    def exports(self) -> dict[str, keras.Model]:
+    def exports(self) -> dict[str, Network]:
         return {"generator_weights.h5": self.averaged, "discriminator_weights.h5": self.discriminator}
+
+    @property
+    def generator_export(self) -> Network:
+        return self.averaged
 
     def train_step(self, images: Any, random: engine.RandomStream) -> dict[str, Any]:
         """One step on uint8 images (B, R, R, C): D on real and fake, then G, then the average of G."""

@@ -113,6 +113,12 @@ class CheckpointFolder:
             old.path.unlink(missing_ok=True)
         return path
 
+    def save_best(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
+        """Writes the checkpoint of the best score, which is kept beside the newest ones."""
+        path = self.folder / "best.npz"
+        save(path, state, {"step": step, **meta})
+        return path
+
     def load_newest(self, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
         """Loads the newest checkpoint.
 

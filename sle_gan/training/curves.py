@@ -14,7 +14,7 @@ def draw_curves(log: Path, target: Path) -> None:
     """Draws every loss of a log.jsonl and the images per second over the steps; thin raw, thick smoothed."""
     from matplotlib.figure import Figure  # no pyplot: it would choose a window system
 
-    lines = read_log(log)
+    lines = [line for line in read_log(log) if "images_per_second" in line]
     if not lines:
         return
     steps = np.array([line["step"] for line in lines])

@@ -23,6 +23,9 @@ class Listener:
     def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """A grid (H, W, C) uint8, named "samples" or "reconstructions"."""
 
+    def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
+        """A FID, with `extractor` and `count` (of generated images) among its protocol."""
+
     def on_message(self, text: str) -> None:
         """One line for the user."""
 
@@ -37,6 +40,7 @@ class Console(Listener):
         from tqdm import tqdm
 
         self._batch_size = batch_size
+        self._fid = ""
         self._bar = tqdm(
             total=last_step * batch_size,
             initial=first_step * batch_size,
@@ -52,8 +56,14 @@ class Console(Listener):
             "rec": sum(value for key, value in logs.items() if key.startswith("reconstruct")),
         }
         text = " ".join(f"{key} {value:.2f}" for key, value in losses.items())
-        self._bar.set_postfix_str(f"step {step:,} {text}", refresh=False)
+        self._bar.set_postfix_str(f"step {step:,} {text}{self._fid}", refresh=False)
         self._bar.update(step * self._batch_size - self._bar.n)
+
+    def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
+        self._fid = f" FID {fid:.1f}"
+        self._bar.write(
+            f"step {step:,}: FID {fid:.3f} ({protocol['count']:,} images, {protocol['extractor']} features)"
+        )
 
     def on_message(self, text: str) -> None:
         self._bar.write(text)
@@ -71,9 +81,14 @@ class JsonLines(Listener):
             path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
+    def _write(self, step: int, values: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
+
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
-        line = {"step": step, "time": round(time.time(), 3)}
-        self._file.write(json.dumps({**line, **{key: float(f"{value:.6g}") for key, value in logs.items()}}) + "\n")
+        self._write(step, {key: float(f"{value:.6g}") for key, value in logs.items()})
+
+    def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
+        self._write(step, {"fid": fid, **protocol})
 
     def close(self) -> None:
         self._file.close()
@@ -112,6 +127,9 @@ class TensorBoard(Listener):
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
         for key, value in logs.items():
             self._add(step, tag=key if key == "images_per_second" else f"loss/{key}", simple_value=value)
+
+    def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
+        self._add(step, tag=f"fid/{protocol['extractor']}", simple_value=fid)
 
     def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         import io

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from sle_gan.data import BatchLoader, Dataset
 from sle_gan.errors import TrainingStopped
 from sle_gan.gans import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.training.evaluation import Best, Evaluation
 from sle_gan.training.listeners import Listener, all_finite
 from sle_gan.training.previews import Previews
 from sle_gan.training.run_folder import RunFolder
@@ -60,7 +62,9 @@ class Trainer:
         dataset: uint8 images in memory.
         folder: of the run, locked.
         checkpoints: where the state is saved.
-        listeners: hear of steps, pictures and messages.
+        listeners: hear of steps, pictures, scores and messages.
+        evaluation: measures the FID, if it is to be measured.
+        best: of the run that is resumed.
     """
 
     def __init__(
@@ -71,9 +75,12 @@ class Trainer:
         folder: RunFolder,
         checkpoints: CheckpointFolder,
         listeners: Sequence[Listener],
+        evaluation: Evaluation | None = None,
+        best: Best | None = None,
     ):
         self.gan, self.devices, self.dataset = gan, devices, dataset
         self.folder, self.checkpoints, self.listeners = folder, checkpoints, listeners
+        self.evaluation, self.best = evaluation, best
         self.config = gan.config
         self._saved: int | None = None
         self._step_started = 0.0
@@ -98,6 +105,8 @@ class Trainer:
                 _, images = loader.next()
                 self._report(step + 1, train(images, step))
                 step += 1
+                if self.evaluation and (step % self.config.fid_frequency == 0 or step == last_step):
+                    self._evaluate(self.evaluation, step)
                 if step % self.config.checkpoint_every == 0:
                     self._save(step)
                 if step % self.config.sample_every == 0 or step == last_step:
@@ -130,12 +139,47 @@ class Trainer:
         return TrainingStopped(f"training diverged at step {step:,} ({what}); {advice}")
 
     def _save(self, step: int) -> bool:
-        """Writes a checkpoint and the exports. A failure is told and leaves what is there: the disk may be
-        freed before the next one."""
-        try:
-            path = self.checkpoints.save(step, self.gan.state(), {"data": self.dataset.digest})
+        """Writes a checkpoint and the exports; says whether that went well."""
+
+        def write() -> Path:
+            path = self.checkpoints.save(step, self.gan.state(), self._meta())
             for name, network in self.gan.exports.items():
                 network.save_weights(self.folder.path / name)
+            return path
+
+        if not self._try_to_write(step, write):
+            return False
+        self._saved = step
+        return True
+
+    def _meta(self) -> dict[str, Any]:
+        return {"data": self.dataset.digest, "best": self.best}
+
+    def _evaluate(self, evaluation: Evaluation, step: int) -> None:
+        """Measures the FID; the best step's checkpoint and export are kept."""
+        scores = evaluation.score(self.gan, step)
+        fid = scores.metrics["fid"]
+        protocol = {
+            "extractor": scores.protocol["extractor"],
+            "count": scores.protocol["fake"]["count"],
+            "real_count": scores.protocol["real"]["count"],
+        }
+        for listener in self.listeners:
+            listener.on_score(step, fid, protocol)
+        if self.best is None or fid < self.best.fid:
+            self.best = Best(step, fid)
+
+            def write() -> Path:
+                self.gan.generator_export.save_weights(self.folder.best_generator)
+                return self.checkpoints.save_best(step, self.gan.state(), self._meta())
+
+            self._try_to_write(step, write)
+        self._step_started = time.perf_counter()
+
+    def _try_to_write(self, step: int, write: Callable[[], Path]) -> bool:
+        """Writes and tells. A failure leaves what is there, and the run goes on: the disk may be freed in time."""
+        try:
+            path = write()
         except FloatingPointError as error:
             raise self._diverged(step, str(error)) from error
         except OSError as error:
@@ -145,7 +189,6 @@ class Trainer:
             return False
         finally:
             self._step_started = time.perf_counter()
-        self._saved = step
         self._tell(f"step {step:,}: saved {path}")
         return True
 

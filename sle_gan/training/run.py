@@ -18,6 +18,7 @@ from sle_gan.models.perceptual import vgg16_features
 from sle_gan.training import listeners
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
+from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.run_folder import RunFolder
 
@@ -36,13 +37,26 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     """
     dataset = _load_pictures(config)
     devices, gan = _make(config)
+    evaluation = Evaluation(config, dataset) if config.fid else None
     last = config.total_steps(len(dataset))
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first = _restore(gan, devices, dataset, folder, checkpoints, last) if resume else 0
+        first, best = _restore(gan, devices, dataset, folder, checkpoints, last) if resume else (0, None)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
-        outcome = _train_with_listeners(gan, devices, dataset, folder, checkpoints, first, last)
+        heard: Sequence[listeners.Listener] = (
+            listeners.Console(first, last, config.batch_size),
+            listeners.JsonLines(folder.log, first),
+            listeners.TensorBoard(folder.tensorboard, first),
+            listeners.PictureFiles(folder.samples),
+        )
+        try:
+            trainer = Trainer(gan, devices, dataset, folder, checkpoints, heard, evaluation, best)
+            outcome = trainer.run(first, last)
+        finally:
+            for listener in heard:
+                listener.close()
         draw_curves(folder.log, folder.curves)
+        draw_fid(folder.log, folder.fid)
         _conclude(folder, checkpoints, outcome, last)
     return outcome
 
@@ -115,8 +129,8 @@ def _restore(
     folder: RunFolder,
     checkpoints: CheckpointFolder,
     last: int,
-) -> int:
-    """Loads the newest checkpoint into the GAN; returns how many steps are done."""
+) -> tuple[int, Best | None]:
+    """Loads the newest checkpoint into the GAN; returns how many steps are done and the best score so far."""
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
@@ -124,29 +138,7 @@ def _restore(
     if meta["data"] != dataset.digest:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     folder.write_config(gan.config)
-    return meta["step"]
-
-
-def _train_with_listeners(
-    gan: GAN,
-    devices: engine.Devices,
-    dataset: Dataset,
-    folder: RunFolder,
-    checkpoints: CheckpointFolder,
-    first: int,
-    last: int,
-) -> Outcome:
-    heard: Sequence[listeners.Listener] = (
-        listeners.Console(first, last, gan.config.batch_size),
-        listeners.JsonLines(folder.log, first),
-        listeners.TensorBoard(folder.tensorboard, first),
-        listeners.PictureFiles(folder.samples),
-    )
-    try:
-        return Trainer(gan, devices, dataset, folder, checkpoints, heard).run(first, last)
-    finally:
-        for listener in heard:
-            listener.close()
+    return meta["step"], Best(*meta["best"]) if meta["best"] else None
 
 
 def _describe(gan: GAN) -> str:
@@ -166,6 +158,7 @@ def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome
     print(f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s")
     places = {
         "generator": folder.path / "generator_weights.h5",
+        **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
         "samples": folder.samples,
         "curves": folder.curves,
         "log": folder.log,

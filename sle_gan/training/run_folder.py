@@ -25,6 +25,7 @@ class RunFolder:
     | checkpoints/ | everything that `--resume` needs |
     | generator_weights.h5, discriminator_weights.h5 | the exports |
     | curves.png | losses and speed, drawn at the end |
+    | best_generator_weights.h5, fid.png | with --fid: the export of the best step, and the curve |
     """
 
     def __init__(self, path: Path):
@@ -35,6 +36,8 @@ class RunFolder:
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
+        self.fid = path / "fid.png"
+        self.best_generator = path / "best_generator_weights.h5"
         self._lock: IO[str] | None = None
 
     @classmethod

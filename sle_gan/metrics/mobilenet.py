@@ -1,0 +1,154 @@
+"""MobileNet features for machines without Inception's weights or the time for it: 1024 per image.
+
+MobileNet v1 (Howard et al. 2017, arXiv 1704.04861) with alpha 1 and the ImageNet weights of
+`keras.applications.MobileNet`, up to `conv_pw_12_relu`: the last but one pointwise convolution, less tied to
+ImageNet's classes than the last. BatchNorm is folded into the convolutions, half as fast again as Keras's own
+model. A Fréchet distance of these features is not FID: it compares only with others of the same features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from keras import layers
+
+from sle_gan.errors import UserError
+from sle_gan.metrics.download import download, keras_cache
+from sle_gan.metrics.extractors import FeatureExtractor, compiled, plain_keras
+
+LAST_LAYER = "conv_pw_12_relu"
+_BLOCKS = (  # (channels, stride) of each depthwise + pointwise pair, conv_dw_1/conv_pw_1 to conv_dw_12/conv_pw_12
+    *((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
+    *((512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2)),
+)
+_CONVOLUTIONS = ("conv1", *(f"conv_{kind}_{i + 1}" for i in range(len(_BLOCKS)) for kind in ("dw", "pw")))
+_EPSILON = 1e-3  # of every BatchNorm
+_FILE = "mobilenet_1_0_224_tf_no_top.h5"  # the name under which keras.applications keeps the same file
+_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/{_FILE}"
+# A convolution's kernel and its BatchNorm's gamma, beta, mean and variance.
+Arrays = dict[str, list[np.ndarray]]
+
+
+class MobileNetExtractor(FeatureExtractor):
+    """Means over the 7x7 map of conv_pw_12_relu, 1024 per image.
+
+    weights: a Keras file (of the cut network or of all without the top; `.weights.h5` or the older h5), or
+        None for the cache of keras.applications or a download into it.
+    """
+
+    name = "mobilenet"
+    dimension = 1024
+    side = 224
+
+    def __init__(self, weights: Path | None = None) -> None:
+        path = weights if weights is not None else _cached_or_downloaded()
+        with plain_keras():
+            network = build_network()
+            arrays = read_weights(path, network)
+            for name in _CONVOLUTIONS:
+                network.get_layer(name).set_weights(_fold(name, *arrays[name]))
+            self._network = compiled(network)
+        digest = hashlib.sha256(b"".join(a.astype("<f4").tobytes() for n in _CONVOLUTIONS for a in arrays[n]))
+        self.version = f"mobilenet-1.0-224/{LAST_LAYER}/bilinear-224/{digest.hexdigest()[:12]}"
+
+    def _forward(self, images: np.ndarray) -> np.ndarray:
+        return self._network.predict_on_batch(images)
+
+
+def build_network() -> keras.Model:
+    """(B, 224, 224, 3) in -1..1 to (B, 1024)."""
+    image = keras.Input((224, 224, 3))
+    x = _padded(image)
+    x = layers.Conv2D(32, 3, 2, activation="relu6", kernel_initializer="zeros", name="conv1")(x)  # 112
+    for i, (channels, stride) in enumerate(_BLOCKS, start=1):
+        x = _padded(x) if stride == 2 else x
+        padding = "valid" if stride == 2 else "same"
+        x = layers.DepthwiseConv2D(3, stride, padding, activation="relu6", name=f"conv_dw_{i}")(x)
+        x = layers.Conv2D(channels, 1, activation="relu6", kernel_initializer="zeros", name=f"conv_pw_{i}")(x)
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x), name="mobilenet")  # over 7x7
+
+
+def _padded(x):
+    """One pixel at the right and at the bottom, as TensorFlow pads an even map for stride 2."""
+    return layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
+
+
+def _fold(name: str, kernel: np.ndarray, *norm: np.ndarray) -> list[np.ndarray]:
+    """Kernel and bias with the BatchNorm in them; in float64, rounded once."""
+    gamma, beta, mean, variance = (array.astype(np.float64) for array in norm)
+    scale = gamma / np.sqrt(variance + _EPSILON)
+    # The output channels: the last axis, but the last but one of a depthwise kernel (3, 3, channels, 1).
+    scaled = kernel * (scale[:, None] if "_dw_" in name else scale)
+    return [scaled.astype(np.float32), (beta - mean * scale).astype(np.float32)]
+
+
+def read_weights(path: Path, network: keras.Model) -> Arrays:
+    """Reads the arrays of all layers up to `LAST_LAYER` from a Keras file.
+
+    Not `Model.load_weights`: that one can succeed and load nothing. Here every array's place and shape is
+    checked.
+
+    Raises:
+        UserError: naming the first layer that does not fit.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = _older_layout(file) if "layer_names" in file.attrs else _numbered_layout(file)
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged or holds no MobileNet weights: {error}") from error
+    for name in _CONVOLUTIONS:
+        kernel, bias = (array.shape for array in network.get_layer(name).get_weights())
+        expected, received = [kernel, *[bias] * 4], [array.shape for array in arrays[name]]
+        if expected != received:
+            raise UserError(
+                f"{path}: {name} has arrays of shapes {received}, expected {expected}; "
+                "it must be MobileNet v1 with alpha 1"
+            )
+    return arrays
+
+
+def _numbered_layout(file: Any) -> Arrays:
+    """Keras 3 `.weights.h5`: layers by kind and number (conv2d, conv2d_1, ...), whatever their names."""
+    kinds = {name: "depthwise_conv2d" if "_dw_" in name else "conv2d" for name in _CONVOLUTIONS}
+    counts = {"conv2d": 0, "depthwise_conv2d": 0}
+    arrays = {}
+    for i, (name, kind) in enumerate(kinds.items()):
+        kernel = file[f"layers/{_numbered(kind, counts[kind])}/vars/0"]
+        counts[kind] += 1
+        norm = file[f"layers/{_numbered('batch_normalization', i)}/vars"]
+        arrays[name] = [np.asarray(kernel), *(np.asarray(norm[str(part)]) for part in range(4))]
+    return arrays
+
+
+def _numbered(kind: str, number: int) -> str:
+    return f"{kind}_{number}" if number else kind
+
+
+def _older_layout(file: Any) -> Arrays:
+    """Keras 1 and 2 h5, such as keras.applications downloads: layers by name, arrays named in attributes."""
+
+    def read(layer: str) -> list[np.ndarray]:
+        names = [name.decode() if isinstance(name, bytes) else name for name in file[layer].attrs["weight_names"]]
+        return [np.asarray(file[layer][name]) for name in names]
+
+    return {name: read(name) + read(f"{name}_bn") for name in _CONVOLUTIONS}
+
+
+def _cached_or_downloaded() -> Path:
+    target = keras_cache() / _FILE
+    if target.is_file():
+        return target
+    try:
+        return download(_URL, target)
+    except OSError as error:
+        raise UserError(
+            f"no MobileNet weights, for the download failed ({_URL}: "
+            f"{getattr(error, 'reason', None) or error}). Three ways to provide them: (1) go online once; "
+            f"(2) give --features-weights PATH, where PATH is {_FILE} or the .weights.h5 of MobileNet cut at "
+            f"{LAST_LAYER}; (3) set SLE_GAN_FEATURES_WEIGHTS to such a path"
+        ) from error
