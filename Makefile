@@ -9,10 +9,10 @@ demo: $(VENV)/.installed  ## train on a drawn set for a few minutes and show sam
 	$(BIN)/python -m sle_gan.demo
 
 test: $(VENV)/.installed-dev lint  ## the tests, under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.installed-dev lint  ## the long ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ def measure(arguments: argparse.Namespace) -> None:
     devices = engine.Devices()
     with devices.scope():
         gan = SLEGAN(config)
-    step = devices.compile(gan.train_step, seed=0)
+    step = devices.compile(gan.train_step, gan.state().values(), seed=0)
     images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     times = []
     for k in range(arguments.steps + 1):

@@ -1,21 +1,20 @@
 """Trains on two logical CPUs and on one with the double batch; prints how they differ as JSON.
 
-A process of its own: logical devices must be made before TensorFlow starts. So that both runs see the same random
-numbers, draws are replaced by shares of one array for the whole batch; SGD replaces Adam, whose first
-steps turn rounding errors into full steps.
+A process of its own: logical devices must be made before TensorFlow starts. Both runs see the same random numbers;
+SGD replaces Adam, whose first steps turn rounding errors into full steps.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import zlib
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import keras
 import numpy as np
 import tensorflow as tf
+from equal_draws import replace_draws
 from keras import ops
 
 from sle_gan.config import TrainConfig
@@ -27,32 +26,6 @@ RATE = 1e-3
 CONFIG = TrainConfig(resolution=64, width=8, latent=16, batch_size=BATCH, diff_augment=True)
 
 
-def shared_draw(draw_whole):
-    """A keras.random function whose numbers are this replica's share of those for the whole batch."""
-
-    def draw(shape, *args, seed, **kwargs):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        axis = next((i for i, size in enumerate(shape) if size == BATCH // replicas), None)
-        key = zlib.crc32(f"{seed.name}{seed._draws}".encode())
-        seed._draws += 1
-        random = np.random.default_rng(key)
-        if axis is None:
-            return ops.convert_to_tensor(draw_whole(random, shape, *args, **kwargs))
-        whole = draw_whole(random, tuple(BATCH if i == axis else s for i, s in enumerate(shape)), *args, **kwargs)
-        shares = np.stack(np.split(whole, replicas, axis))
-        return ops.convert_to_tensor(shares)[seed.position % replicas]
-
-    return draw
-
-
-def normal(random, shape):
-    return random.standard_normal(shape).astype(np.float32)
-
-
-def uniform(random, shape, low=0.0, high=1.0):
-    return random.uniform(low, high, shape).astype(np.float32)
-
-
 def train(devices: Devices) -> tuple[dict, dict, list, dict]:
     keras.utils.set_random_seed(0)
     with devices.scope():
@@ -62,7 +35,7 @@ def train(devices: Devices) -> tuple[dict, dict, list, dict]:
         gan.generator_optimizer.build(gan.generator.trainable_variables)
         gan.discriminator_optimizer.build(gan.discriminator.trainable_variables)
     initial = {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
-    step = devices.compile(gan.train_step, seed=0)
+    step = devices.compile(gan.train_step, gan.state().values(), seed=0)
     images = np.random.default_rng(0).integers(0, 256, (STEPS, BATCH, 64, 64, 3), dtype=np.uint8)
     losses, first = [], {}
     for k in range(STEPS):
@@ -81,9 +54,10 @@ def main() -> None:
         lambda images, random: {
             str(i): keras.random.uniform((), seed=random) * 0 + v for i, v in enumerate(spread(random))
         },
+        state=(),
         seed=0,
     )(np.zeros((2, 1), np.uint8), 0)
-    keras.random.normal, keras.random.uniform = shared_draw(normal), shared_draw(uniform)
+    replace_draws(BATCH, lambda: tf.distribute.get_strategy().num_replicas_in_sync)
     initial, first_1, losses_1, _ = train(one)
     _, first_2, losses_2, state_2 = train(two)
     floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]

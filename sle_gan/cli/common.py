@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -55,12 +56,32 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(code)
 
 
-def import_backend() -> None:
-    """Imports Keras and its backend without TensorFlow's start-up notices.
+ENGINES = ("tensorflow", "jax")
+
+
+def add_engine_flag(parser: Any) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=os.environ.get("KERAS_BACKEND", "tensorflow"),
+        help="what computes: tensorflow or jax (default: $KERAS_BACKEND, else tensorflow)",
+    )
+
+
+def import_backend(engine: str) -> None:
+    """Imports Keras with an engine, and without TensorFlow's start-up notices.
 
     TensorFlow writes them to file descriptor 2 before any of its settings for that takes effect. They are
     kept and written after all if the import fails.
+
+    Raises:
+        UserError: if the engine is not installed.
     """
+    if engine not in ENGINES:  # argparse does not check defaults
+        raise UserError(f"KERAS_BACKEND is {engine!r}; expected one of {', '.join(ENGINES)}")
+    if importlib.util.find_spec(engine) is None:
+        raise UserError(f"--engine {engine}: {engine} is not installed; pip install {engine}")
+    os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     stderr = os.dup(2)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli.common import Parser, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_backend
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _add_stats(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
+    add_engine_flag(parser)
     parser.add_argument(
         "--features",
         choices=("inception", "mobilenet"),
@@ -125,7 +126,7 @@ def _stats(options: argparse.Namespace) -> None:
 
     _check_output("--output", options.output)
     _check_folder("--real", options.real)
-    import_backend()
+    import_backend(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     statistics = _folder(
         extractor, options.real, options.resolution, "Real images", keep_features=not options.moments_only
@@ -148,7 +149,7 @@ def _score(options: argparse.Namespace) -> None:
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
         if not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
-    import_backend()
+    import_backend(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     keep = features_needed(metrics, options.bootstrap)
     # The generator first: its resolution is the one at which the real pictures have to be read.

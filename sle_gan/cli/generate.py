@@ -7,7 +7,7 @@ import itertools
 import math
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_backend
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -44,6 +44,7 @@ def make_parser() -> Parser:
         metavar="N",
         help="from each picture to the next (default 20)",
     )
+    add_engine_flag(parser)
     return parser
 
 
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
-    import_backend()
+    import_backend(arguments.engine)
     import numpy as np
     from tqdm import tqdm
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sle_gan.cli.common import Parser, add_flags, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend
 from sle_gan.config import TrainConfig, read_config_file
 from sle_gan.errors import UserError
 
@@ -49,6 +49,7 @@ def make_parser() -> Parser:
     how.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of --name")
     how.add_argument("--dry-run", action="store_true", help="check settings, pictures and memory; write nothing")
     parser.add_argument("--config", metavar="FILE", help="settings from a JSON file, such as a run's config.json")
+    add_engine_flag(parser)
     add_flags(parser, TrainConfig, GROUPS)
     return parser
 
@@ -56,7 +57,8 @@ def make_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, trains."""
     arguments = vars(make_parser().parse_args(argv))
-    override, resume, dry_run, file = (arguments.pop(key) for key in ("override", "resume", "dry_run", "config"))
+    override, resume, dry_run = (arguments.pop(key) for key in ("override", "resume", "dry_run"))
+    engine, file = arguments.pop("engine"), arguments.pop("config")
     given = {**(read_config_file(file) if file else {}), **arguments}
     if resume:
         from sle_gan.training.resume import resumed_config
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         config = resumed_config(given)
     else:
         config = _new_config(given, override)
-    import_backend()
+    import_backend(engine)
     from sle_gan.training import run
 
     if dry_run:

@@ -68,7 +68,7 @@ def _to_numpy(state: Mapping[str, Any]) -> Arrays:
 
 
 def _generator(state: Arrays) -> Converted:
-    resolution = max(size for size in (256, 512, 1024) if f"feat_{size}.1.weight_orig" in state)
+    resolution = max(size for size in (256, 512, 1024) if size == 256 or f"feat_{size}.1.weight_orig" in state)
     latent, doubled = state["init.init.0.weight_orig"].shape[:2]
     architecture = {
         "output_resolution": resolution,

@@ -6,6 +6,7 @@ Entries are never changed, and the folder may be emptied at any time.
 """
 
 import json
+import mmap
 import os
 import secrets
 import time
@@ -56,7 +57,18 @@ def read_entry(folder: Path, digest: str, shape: tuple[int, int, int], names: li
     for name, image, checksum in zip(files, images, checksums, strict=True):
         if zlib.crc32(image.data) != checksum:
             raise DamagedCache(f"the pixels of {name!r} have changed")
+    release_pages(images)
     return CacheEntry(images, files, skipped)
+
+
+def release_pages(images: np.ndarray) -> None:
+    """Gives the memory of a mapped array's pages back; the next access reads them again, from the system's cache.
+
+    Without it all images that were ever looked at count as the process's own memory. Does nothing to other arrays.
+    """
+    mapping = getattr(images, "_mmap", None)
+    if mapping is not None:
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _parse_meta(text: bytes, digest: str) -> tuple[tuple[str, ...], tuple[SkippedFile, ...], list[int]]:

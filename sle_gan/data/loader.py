@@ -8,6 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
+from sle_gan.data.cache import release_pages
 from sle_gan.data.sampler import batch_indices
 
 
@@ -63,7 +64,9 @@ class BatchLoader:
 
     def _gather(self, k: int) -> np.ndarray:
         indices = batch_indices(len(self._images), self._batch_size, self._seed, k)
-        return np.ascontiguousarray(self._images[indices])  # fancy indexing copies: (B, R, R, C)
+        batch = np.ascontiguousarray(self._images[indices])  # fancy indexing copies: (B, R, R, C)
+        release_pages(self._images)
+        return batch
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         while True:

@@ -20,10 +20,12 @@ from sle_gan.errors import UserError
 
 if keras.config.backend() == "tensorflow":
     from sle_gan.engine import tensorflow as _engine
+elif keras.config.backend() == "jax":
+    from sle_gan.engine import jax as _engine
 else:
     raise UserError(
-        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow': "
-        "set KERAS_BACKEND=tensorflow"
+        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow' and 'jax': "
+        "set KERAS_BACKEND to one of them"
     )
 
 from sle_gan.engine.random import RandomStream

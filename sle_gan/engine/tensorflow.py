@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -130,17 +130,21 @@ class Devices:
         """Context in which the variables of a run are created and assigned."""
         return self._strategy.scope()
 
-    def compile(self, step: Step, seed: int) -> Callable[[np.ndarray, int], dict[str, Any]]:
+    def compile(
+        self, step: Step, state: Iterable[keras.Variable], seed: int
+    ) -> Callable[[np.ndarray, int], dict[str, Any]]:
         """Compiles a train step over all replicas.
 
         Args:
             step: `step(images, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
+            state: every variable that the step may change (TensorFlow finds them by itself).
             seed: the run's seed, from which the step's `RandomStream` follows.
 
         Returns:
             `run(batch, k)`: runs step number k on a host array whose first axis is divisible by
             the replica count, and returns the logs, averaged over replicas, as scalar tensors.
         """
+        del state
         strategy, replicas = self._strategy, self.replicas
 
         def replica_step(images: Any, k: Any) -> Mapping[str, Any]:

@@ -92,7 +92,7 @@ class Trainer:
             TrainingStopped: at NaN or Inf, or when the last checkpoint cannot be written.
         """
         self._saved = first_step if first_step else None
-        train = self.devices.compile(self.gan.train_step, self.config.seed)
+        train = self.devices.compile(self.gan.train_step, self.gan.state().values(), self.config.seed)
         previews = Previews(self.gan, self.dataset)
         started = time.perf_counter()
         step = first_step

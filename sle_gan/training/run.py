@@ -155,7 +155,11 @@ def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
     ending = f"stopped by {outcome.interrupted_by}" if outcome.interrupted_by else "finished"
-    print(f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s")
+    waited = 100 * outcome.waited_s / outcome.elapsed_s
+    print(
+        f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s, "
+        f"{waited:.1f} % of it waiting for pictures"
+    )
     places = {
         "generator": folder.path / "generator_weights.h5",
         **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),

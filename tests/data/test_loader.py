@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,3 +98,22 @@ def test_waiting_is_measured() -> None:
 def test_wrong_arguments_are_refused_at_once(arguments: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         BatchLoader(IMAGES, **{"batch_size": 4, "seed": 0, **arguments})
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_mapped_images_do_not_stay_in_memory(tmp_path: Path) -> None:
+    """64 MB are read in batches; the process keeps a small part of them."""
+    np.save(tmp_path / "images.npy", np.ones((1000, 256, 256, 1), np.uint8))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+
+    def mapped_mb() -> float:
+        text = Path("/proc/self/status").read_text()
+        return int(text.split("RssFile:")[1].split()[0]) / 1e3
+
+    before = mapped_mb()
+    with BatchLoader(images, 50, seed=0) as loader:
+        for _ in range(20):
+            loader.next()
+    assert mapped_mb() - before < 20
+    assert int(images.sum()) == 1000 * 256 * 256
+    assert mapped_mb() - before > 50, "what it would be otherwise"

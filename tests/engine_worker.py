@@ -1,0 +1,53 @@
+"""One train step on the engine of KERAS_BACKEND, from a given state; writes the state and the losses after it.
+
+    python engine_worker.py INITIAL.npz RESULT.npz     (makes INITIAL.npz if it is not there)
+
+SGD replaces Adam, whose first steps turn rounding errors into full steps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
+import numpy as np
+from equal_draws import replace_draws
+from keras import ops
+
+from sle_gan.config import TrainConfig
+from sle_gan.engine import Devices
+from sle_gan.gans import SLEGAN
+
+
+def numbers(state: dict) -> dict[str, np.ndarray]:
+    return {name: ops.convert_to_numpy(variable.value) for name, variable in state.items()}
+
+
+def main(initial: Path, result: Path) -> None:
+    keras.utils.set_random_seed(0)
+    devices = Devices()
+    with devices.scope():
+        gan = SLEGAN(TrainConfig(resolution=64, width=8, latent=16, batch_size=6, diff_augment=True))
+        for network in ("generator", "discriminator"):
+            optimizer = keras.optimizers.SGD(1e-3, name=f"{network}_sgd")
+            optimizer.build(getattr(gan, network).trainable_variables)
+            setattr(gan, f"{network}_optimizer", optimizer)
+    state = gan.state()
+    if not initial.exists():
+        np.savez(initial, **numbers(state))
+    with np.load(initial) as arrays:
+        assert set(arrays.files) == set(state), "the engines name their variables alike"
+        for name, variable in state.items():
+            variable.assign(arrays[name])
+    replace_draws(6, lambda: 1)
+    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    losses = devices.compile(gan.train_step, state.values(), seed=0)(images, 0)
+    np.savez(result, **numbers(state), **{f"loss/{name}": float(value) for name, value in losses.items()})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

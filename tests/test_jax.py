@@ -1,0 +1,86 @@
+"""The second engine: the same tests pass on it, it computes the same step, and runs move between engines."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, TINY, assert_refused, run
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs the extra `jax`")
+TESTS = REPOSITORY / "tests"
+
+
+def on(engine: str) -> dict[str, str]:
+    return {**os.environ, "KERAS_BACKEND": engine}
+
+
+def test_the_golden_and_layer_tests_pass_on_jax() -> None:
+    names = ("test_models.py", "test_layers.py", "test_losses.py", "test_augment.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(TESTS / name) for name in names)]
+    result = subprocess.run(command, env=on("jax"), capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+
+def test_both_engines_compute_the_same_step(tmp_path: Path) -> None:
+    results = []
+    for engine in ("tensorflow", "jax"):
+        command = [sys.executable, str(TESTS / "engine_worker.py"), "initial.npz", f"{engine}.npz"]
+        done = subprocess.run(command, env=on(engine), cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        results.append(dict(np.load(tmp_path / f"{engine}.npz")))
+    initial = dict(np.load(tmp_path / "initial.npz"))
+    assert results[0].keys() == results[1].keys()
+    for name, expected in results[0].items():
+        change = np.abs(expected - initial[name]).max() if name in initial else np.abs(expected)
+        np.testing.assert_allclose(results[1][name], expected, rtol=1e-4, atol=1e-4 * max(change, 1e-1), err_msg=name)
+
+
+def test_a_run_moves_from_one_engine_to_the_other(pictures: Path, tmp_path: Path) -> None:
+    output = ("--output-folder", tmp_path, "--name", "a")
+    first = run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 2, "--diff-augment")
+    assert first.returncode == 0, first.stderr
+    second = run("train.py", *output, "--resume", "--steps", 4, "--engine", "jax")
+    assert second.returncode == 0, second.stderr
+    assert "(JAX " in second.stdout
+    third = run("train.py", *output, "--resume", "--steps", 5, "--engine", "tensorflow")
+    assert third.returncode == 0, third.stderr
+    lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    weights = ("--weights", tmp_path / "a" / "generator_weights.h5", "--count", 2)
+    for engine in ("tensorflow", "jax"):
+        done = run("generate.py", *weights, "--engine", engine, "--output-folder", tmp_path / engine)
+        assert done.returncode == 0, done.stderr
+    from PIL import Image
+
+    for name in ("000000.png", "000001.png"):
+        pictures_ = [np.asarray(Image.open(tmp_path / engine / name)).astype(int) for engine in ("tensorflow", "jax")]
+        assert np.abs(pictures_[0] - pictures_[1]).max() <= 1
+
+
+def test_a_jax_run_is_exact_when_resumed(pictures: Path, tmp_path: Path) -> None:
+    settings = ("--data-folder", pictures, "--output-folder", tmp_path, *TINY, "--diff-augment", "--engine", "jax")
+    assert run("train.py", *settings, "--name", "a", "--steps", 4).returncode == 0
+    assert run("train.py", *settings, "--name", "b", "--steps", 2).returncode == 0
+    assert (
+        run(
+            "train.py", "--output-folder", tmp_path, "--name", "b", "--resume", "--steps", 4, "--engine", "jax"
+        ).returncode
+        == 0
+    )
+    a, b = (np.load(tmp_path / name / "checkpoints" / "step_00000004.npz") for name in "ab")
+    for name in a.files:
+        if name != "meta.json":
+            np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_an_engine_that_does_not_exist(tmp_path: Path) -> None:
+    assert_refused(run("train.py", "--engine", "torch"), "--engine", "'torch'")
+    environment = on("torch")
+    assert_refused(run("train.py", "--data-folder", tmp_path, env=environment), "KERAS_BACKEND", "torch")
