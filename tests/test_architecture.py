@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 PACKAGE = REPOSITORY / "sle_gan"
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -95,9 +95,11 @@ def test_every_setting_has_a_flag_that_sets_it() -> None:
             name = f"--no-{field.name}" if field.default else flag(field.name)
             value, arguments = not field.default, [name]
         else:
-            value = {"channels": "grey", "crop": "random", "reconstruction_loss": "mse"}.get(field.name, 3)
+            value = typing.get_args(hints[field.name])[-1] if typing.get_origin(hints[field.name]) else 3
             if hints[field.name] in (str, str | None):
                 value = "3"
+            elif value is type(None):
+                value = 3
             arguments = [flag(field.name), str(value)]
         assert getattr(parser.parse_args(arguments), field.name) == value
         assert not hasattr(parser.parse_args([]), field.name)

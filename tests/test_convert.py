@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_refused, run
+from helpers import assert_refused, run
 from keras import ops
 
 import sle_gan

@@ -9,7 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, assert_refused, run
+from helpers import REPOSITORY, assert_refused, run
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, assert_refused, run
+from helpers import TINY, assert_refused, run
 from keras import ops
 
 from sle_gan import engine, losses

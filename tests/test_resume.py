@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from conftest import TINY, run, start
+import pytest
+from helpers import TINY, run, start
 from test_train import wait_for_step
 
 from sle_gan.training.listeners import read_log
@@ -50,6 +51,7 @@ def test_killed_at_random_moments_and_resumed(pictures: Path, tmp_path: Path) ->
     assert not list((tmp_path / "killed").rglob(".*.tmp")), "a kill's temporary files are cleaned up"
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(pictures: Path, tmp_path: Path) -> None:
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *SETTINGS, "--steps", 1)
     for seed in (1, 2):

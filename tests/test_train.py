@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, assert_refused, run, start
+from helpers import TINY, assert_refused, run, start
 from PIL import Image
 
 import sle_gan

@@ -31,4 +31,5 @@ def load_torch_file(path: str | Path) -> Any:
             "any program; expected a checkpoint of tensors"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or no PyTorch file: {str(error).splitlines()[0]}") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is damaged or no PyTorch file: {reason}") from error
