@@ -19,6 +19,7 @@ import numpy as np
 
 from sle_gan.data.files import SkippedFile
 
+# Part of every key: raise it when `decode_image` gives other pixels, or old entries go on being used.
 FORMAT_VERSION = 1
 _HEADER_BYTES = 128
 _ABANDONED_S = 3600
