@@ -8,6 +8,7 @@ import typing
 from pathlib import Path
 
 import pytest
+from helpers import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +112,11 @@ def test_no_words_on_the_command_line_crash_the_parser(words: list[str]) -> None
         make_parser().parse_args(words)
     except SystemExit as error:
         assert error.code in (0, 2)
+
+
+def test_the_readme_lists_every_flag() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    flags = {name for action in make_parser()._actions for name in action.option_strings} - {"-h", "--help"}
+    assert len(flags) >= 35
+    for name in flags:
+        assert f"| `{name}" in readme, name
