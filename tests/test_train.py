@@ -142,6 +142,9 @@ def test_dry_run_writes_no_run(pictures: Path, tmp_path: Path) -> None:
     result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
     assert result.returncode == 0, result.stderr
     assert '"resolution": 64' in result.stdout and "would train SLEGAN" in result.stdout
+    without = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
+                  "--fid", "--fid-features-weights", tmp_path / "none.pth")  # fmt: skip
+    assert_refused(without, "none.pth")
     assert not (tmp_path / "runs").exists()
 
 

@@ -47,7 +47,7 @@ def make_parser() -> Parser:
     how = parser.add_argument_group("how to start").add_mutually_exclusive_group()
     how.add_argument("--override", action="store_true", help="delete the run of this --name and start anew")
     how.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of --name")
-    how.add_argument("--dry-run", action="store_true", help="check settings, pictures and memory; write nothing")
+    how.add_argument("--dry-run", action="store_true", help="check settings, pictures and weights; write no run")
     parser.add_argument("--config", metavar="FILE", help="settings from a JSON file, such as a run's config.json")
     add_engine_flag(parser)
     add_flags(parser, TrainConfig, GROUPS)

@@ -65,6 +65,8 @@ def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     dataset = _load_pictures(config)
     devices, gan = _make(config)
+    if config.fid:
+        Evaluation(config, dataset)  # its weights are among what can be missing
     last = config.total_steps(len(dataset))
     print(config.to_json(), end="")
     print(f"would train {_describe(gan)} on {devices.description}")

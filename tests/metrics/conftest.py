@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import SHARED
 
 from sle_gan.metrics import FeatureExtractor, ImageFolder, load_extractor
-
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
