@@ -28,11 +28,11 @@ def measure(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from sle_gan import engine
-    from sle_gan.config import TrainConfig
-    from sle_gan.gans import SLEGAN
+    from sle_gan.config import SLEGANConfig
+    from sle_gan.gans.slegan import SLEGAN
 
     size = (arguments.batch_size, arguments.resolution, arguments.resolution, 3)
-    config = TrainConfig(resolution=arguments.resolution, width=arguments.width, diff_augment=True)
+    config = SLEGANConfig(resolution=arguments.resolution, width=arguments.width, diff_augment=True)
     devices = engine.Devices()
     with devices.scope():
         gan = SLEGAN(config)
@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> None:
     times = []
     for k in range(arguments.steps + 1):
         before = time.perf_counter()
-        [float(value) for value in step(images, k).values()]  # waits for the device
+        step([(images,)], k)  # its logs are on the host when it returns
         times.append(time.perf_counter() - before)
         if k == 0:
             print(f"{time.perf_counter() - started:.1f} s to the end of the first step")

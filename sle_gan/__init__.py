@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import TrainConfig
+    from sle_gan.config import SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Discriminator": "models",
     "Generator": "models",
-    "TrainConfig": "config",
+    "SLEGANConfig": "config",
     "TrainingStopped": "errors",
     "UserError": "errors",
     "convert_fastgan": "convert",
@@ -36,7 +36,7 @@ _HOMES = {
 __all__ = [
     "Discriminator",
     "Generator",
-    "TrainConfig",
+    "SLEGANConfig",
     "TrainingStopped",
     "UserError",
     "convert_fastgan",

@@ -18,9 +18,9 @@ import numpy as np
 from equal_draws import replace_draws
 from keras import ops
 
-from sle_gan.config import TrainConfig
+from sle_gan.config import SLEGANConfig
 from sle_gan.engine import Devices
-from sle_gan.gans import SLEGAN
+from sle_gan.gans.slegan import SLEGAN
 
 
 def numbers(state: dict) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def main(initial: Path, result: Path) -> None:
     keras.utils.set_random_seed(0)
     devices = Devices()
     with devices.scope():
-        gan = SLEGAN(TrainConfig(resolution=64, width=8, latent=16, batch_size=6, diff_augment=True))
+        gan = SLEGAN(SLEGANConfig(resolution=64, width=8, latent=16, batch_size=6, diff_augment=True))
         for network in ("generator", "discriminator"):
             optimizer = keras.optimizers.SGD(1e-3, name=f"{network}_sgd")
             optimizer.build(getattr(gan, network).trainable_variables)
@@ -45,8 +45,8 @@ def main(initial: Path, result: Path) -> None:
             variable.assign(arrays[name])
     replace_draws(6, lambda: 1)
     images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
-    losses = devices.compile(gan.train_step, state.values(), seed=0)(images, 0)
-    np.savez(result, **numbers(state), **{f"loss/{name}": float(value) for name, value in losses.items()})
+    (losses,) = devices.compile(gan.train_step, state.values(), seed=0)([(images,)], 0)
+    np.savez(result, **numbers(state), **{f"loss/{name}": value for name, value in losses.items()})
 
 
 if __name__ == "__main__":

@@ -17,13 +17,13 @@ import tensorflow as tf
 from equal_draws import replace_draws
 from keras import ops
 
-from sle_gan.config import TrainConfig
+from sle_gan.config import SLEGANConfig
 from sle_gan.engine import Devices, RandomStream
-from sle_gan.gans import SLEGAN
+from sle_gan.gans.slegan import SLEGAN
 
 BATCH, STEPS = 6, 3  # shares of 3: no other axis of a draw has that size
 RATE = 1e-3
-CONFIG = TrainConfig(resolution=64, width=8, latent=16, batch_size=BATCH, diff_augment=True)
+CONFIG = SLEGANConfig(resolution=64, width=8, latent=16, batch_size=BATCH, diff_augment=True)
 
 
 def train(devices: Devices) -> tuple[dict, dict, list, dict]:
@@ -39,7 +39,7 @@ def train(devices: Devices) -> tuple[dict, dict, list, dict]:
     images = np.random.default_rng(0).integers(0, 256, (STEPS, BATCH, 64, 64, 3), dtype=np.uint8)
     losses, first = [], {}
     for k in range(STEPS):
-        losses.append([float(value) for value in step(images[k], k).values()])
+        losses.append(list(step([(images[k],)], k)[0].values()))
         # Variables are compared after one step: rounding errors grow a hundredfold with every further one.
         first = first or {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
     return initial, first, losses, gan.state()
@@ -50,19 +50,20 @@ def main() -> None:
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
     one, two = Devices(), Devices(names=["CPU:0", "CPU:1"])
-    draws = two.compile(
-        lambda images, random: {
+    (draws,) = two.compile(
+        lambda batch, random: {
             str(i): keras.random.uniform((), seed=random) * 0 + v for i, v in enumerate(spread(random))
         },
         state=(),
         seed=0,
-    )(np.zeros((2, 1), np.uint8), 0)
+    )([(np.zeros((2, 1), np.uint8),)], 0)
     replace_draws(BATCH, lambda: tf.distribute.get_strategy().num_replicas_in_sync)
     initial, first_1, losses_1, _ = train(one)
     _, first_2, losses_2, state_2 = train(two)
     floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]
-    differences = {name: float(np.abs(first_1[name] - first_2[name]).max()) for name in floats}
-    where = max(differences, key=differences.__getitem__)
+    changes = {name: np.abs(first_1[name] - initial[name]).max() for name in floats}
+    excess = {name: np.abs(first_1[name] - first_2[name]).max() / allowed(name, first_1, changes) for name in floats}
+    where = max(excess, key=excess.__getitem__)
     copies = [v.value.values for v in state_2.values() if hasattr(v.value, "values")]
     print(
         json.dumps(
@@ -70,15 +71,23 @@ def main() -> None:
                 "replica_counts": [one.replicas, two.replicas],
                 "losses": [losses_1, losses_2],
                 "where": where,
-                "largest_difference": differences[where],
-                "largest_change": max(float(np.abs(first_1[n] - initial[n]).max()) for n in floats),
+                "largest_excess": float(excess[where]),
+                "smallest_change": float(min(change for name, change in changes.items() if name.endswith("kernel"))),
                 "largest_replica_difference": max(
                     float(np.abs(a.numpy() - b.numpy()).max()) for a, b in copies if a.dtype.is_floating
                 ),
-                "draws": [float(draws["0"]), float(draws["1"])],
+                "draws": [draws["0"], draws["1"]],
             }
         )
     )
+
+
+def allowed(name: str, values: dict, changes: dict) -> float:
+    """How far a variable may be off: float32 sums in another order. A step follows the gradient of a network that
+    was itself just updated, which enlarges them; a gradient that lacks a replica's share is off by half."""
+    rounding = 1e-4 * np.abs(values[name]).max() + 1e-9
+    learned = not name.endswith(("moving_mean", "moving_variance", "/u", "/v"))
+    return rounding + (0.15 * changes[name] if learned else 0.0)
 
 
 def spread(random: RandomStream) -> list:

@@ -12,15 +12,15 @@ from helpers import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sle_gan.cli.train import GROUPS, make_parser
-from sle_gan.config import RESOLUTIONS, TrainConfig, flag, read_config_file
+from sle_gan.cli.train import make_parser
+from sle_gan.config import CONFIGS, SLEGANConfig, TrainConfig, config_from_dict, flag, read_config_file
 from sle_gan.errors import UserError
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)
 configs = st.builds(
-    TrainConfig,
+    SLEGANConfig,
     data_folder=text,
-    resolution=st.sampled_from(RESOLUTIONS),
+    resolution=st.sampled_from(SLEGANConfig.resolutions),
     steps=st.none() | st.integers(1, 10**9),
     G_learning_rate=st.floats(1e-8, 1),
     channels=st.sampled_from(["rgb", "grey", "rgba"]),
@@ -31,8 +31,8 @@ configs = st.builds(
 
 
 @given(configs)
-def test_json_round_trip(config: TrainConfig) -> None:
-    assert TrainConfig.from_dict(json.loads(config.to_json()), "test") == config
+def test_json_round_trip(config: SLEGANConfig) -> None:
+    assert config_from_dict(json.loads(config.to_json()), "test") == config
     assert config.validated() is config
 
 
@@ -57,7 +57,7 @@ def test_json_round_trip(config: TrainConfig) -> None:
 )
 def test_wrong_values_are_named(change: dict, words: tuple[str, ...]) -> None:
     with pytest.raises(UserError) as caught:
-        dataclasses.replace(TrainConfig(), **change).validated()
+        dataclasses.replace(SLEGANConfig(), **change).validated()
     assert all(word in str(caught.value) for word in words)
 
 
@@ -68,6 +68,7 @@ def test_wrong_values_are_named(change: dict, words: tuple[str, ...]) -> None:
         ('{"resolution": "64"}', ("resolution is '64'", "an integer")),
         ('{"batch_size": true}', ("batch_size is True",)),
         ('{"steps": 1.5}', ("steps is 1.5", "an integer or null")),
+        ('{"model": "slegna"}', ("model is 'slegna'", "did you mean 'slegan'")),
         ('{"channels": "cmyk"}', ("one of rgb, grey, rgba",)),
         ("[1]", ("holds a list",)),
         ("{", ("is not JSON",)),
@@ -82,16 +83,20 @@ def test_wrong_files_are_refused(tmp_path: Path, content: str, words: tuple[str,
 
 
 def test_epochs_and_steps() -> None:
-    assert TrainConfig(epochs=3, batch_size=8).total_steps(20) == 8  # ceil(60 / 8)
-    assert TrainConfig(steps=7).total_steps(20) == 7
-    assert TrainConfig().total_steps(20) == 50_000
+    assert SLEGANConfig(epochs=3, batch_size=8).total_steps(20) == 8  # ceil(60 / 8)
+    assert SLEGANConfig(steps=7).total_steps(20) == 7
+    assert SLEGANConfig().total_steps(20) == 50_000
 
 
-def test_every_setting_has_a_flag_that_sets_it() -> None:
-    parser = make_parser()
-    hints = typing.get_type_hints(TrainConfig)
-    assert sum(len(names) for names in GROUPS.values()) == len(dataclasses.fields(TrainConfig))
-    for field in dataclasses.fields(TrainConfig):
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_every_setting_has_a_flag_that_sets_it(config: type[TrainConfig]) -> None:
+    parser = make_parser(config)
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if field.metadata.get("hidden"):
+            with pytest.raises(SystemExit):
+                parser.parse_args([flag(field.name), "3"])
+            continue
         if hints[field.name] is bool:
             name = f"--no-{field.name}" if field.default else flag(field.name)
             value, arguments = not field.default, [name]
@@ -116,7 +121,9 @@ def test_no_words_on_the_command_line_crash_the_parser(words: list[str]) -> None
 
 def test_the_readme_lists_every_flag() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    flags = {name for action in make_parser()._actions for name in action.option_strings} - {"-h", "--help"}
+    parsers = [make_parser(config) for config in CONFIGS.values()]
+    flags = {name for parser in parsers for action in parser._actions for name in action.option_strings}
+    flags -= {"-h", "--help"}
     assert len(flags) >= 35
     for name in flags:
         assert f"| `{name}" in readme, name

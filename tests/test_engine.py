@@ -81,9 +81,8 @@ def replicas() -> dict:
 
 def test_two_replicas_equal_one_of_double_batch(replicas: dict) -> None:
     assert replicas["replica_counts"] == [1, 2]
-    assert replicas["largest_change"] > 1e-3  # training moved the weights
-    # Float32 sums in another order are all that may differ.
-    assert replicas["largest_difference"] < 1e-4 * replicas["largest_change"], replicas["where"]
+    assert replicas["smallest_change"] > 1e-6  # training moved the weights
+    assert replicas["largest_excess"] < 1, replicas["where"]
     np.testing.assert_allclose(replicas["losses"][0], replicas["losses"][1], atol=1e-3)
 
 

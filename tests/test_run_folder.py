@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from sle_gan.config import TrainConfig
+from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.training.resume import resumed_config
 from sle_gan.training.run_folder import RunFolder, is_run
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> TrainConfig:
-    return TrainConfig(data_folder="x", name="a", output_folder=str(tmp_path), resolution=64, steps=10)
+def config(tmp_path: Path) -> SLEGANConfig:
+    return SLEGANConfig(data_folder="x", name="a", output_folder=str(tmp_path), resolution=64, steps=10)
 
 
-def test_a_run_is_made_once_and_overridden_on_demand(config: TrainConfig) -> None:
+def test_a_run_is_made_once_and_overridden_on_demand(config: SLEGANConfig) -> None:
     with RunFolder.create(config, override=False) as folder:
         (folder.samples / "old.png").touch()
     assert is_run(config.run_folder)
@@ -29,7 +29,7 @@ def test_a_run_is_made_once_and_overridden_on_demand(config: TrainConfig) -> Non
 
 
 @pytest.mark.parametrize("content", ("nothing", "a file", "a config", "a link"))
-def test_override_deletes_nothing_but_runs(config: TrainConfig, tmp_path: Path, content: str) -> None:
+def test_override_deletes_nothing_but_runs(config: SLEGANConfig, tmp_path: Path, content: str) -> None:
     path = config.run_folder
     if content == "a link":
         RunFolder.create(dataclasses.replace(config, name="b"), override=False).close()
@@ -47,7 +47,7 @@ def test_override_deletes_nothing_but_runs(config: TrainConfig, tmp_path: Path, 
     ).exists()
 
 
-def test_two_processes_cannot_share_a_run(config: TrainConfig) -> None:
+def test_two_processes_cannot_share_a_run(config: SLEGANConfig) -> None:
     with RunFolder.create(config, override=False):
         for attempt in (lambda: RunFolder.open(config.run_folder), lambda: RunFolder.create(config, override=True)):
             with pytest.raises(UserError, match="another process"):
@@ -56,7 +56,7 @@ def test_two_processes_cannot_share_a_run(config: TrainConfig) -> None:
     RunFolder.open(config.run_folder).close()
 
 
-def test_what_a_resumed_run_may_change(config: TrainConfig, tmp_path: Path) -> None:
+def test_what_a_resumed_run_may_change(config: SLEGANConfig, tmp_path: Path) -> None:
     RunFolder.create(config, override=False).close()
     place = {"name": "a", "output_folder": str(tmp_path)}
     assert resumed_config(place) == config

@@ -16,7 +16,7 @@ from helpers import TINY, assert_refused, run, start
 from PIL import Image
 
 import sle_gan
-from sle_gan.config import TrainConfig
+from sle_gan.config import SLEGANConfig, config_from_dict
 from sle_gan.training.checkpoints import read_meta
 from sle_gan.training.listeners import read_log
 
@@ -75,7 +75,7 @@ def test_the_log_has_every_step_and_loss(finished) -> None:
 
 def test_the_config_makes_the_run_again(finished, pictures: Path) -> None:
     values = json.loads((finished[0] / "config.json").read_text())
-    config = TrainConfig.from_dict(values, "test")
+    config = config_from_dict(values, "test")
     assert config.steps == 6 and config.width == 8 and config.crop == "random" and config.diff_augment
     assert config.data_folder == str(pictures)
 
@@ -241,7 +241,7 @@ def test_any_kind_of_picture(tmp_path: Path) -> None:
 
 
 def test_the_trained_networks_see_colour_and_grey(pictures: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(TrainConfig(), channels="grey")
+    config = dataclasses.replace(SLEGANConfig(), channels="grey")
     assert config.validated().channels == "grey"
     output = ("--output-folder", tmp_path, "--name", "a")
     result = run("train.py", "--data-folder", pictures, *output, *TINY, "--channels", "grey", "--steps", 1)

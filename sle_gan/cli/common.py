@@ -12,11 +12,11 @@ import sys
 import tempfile
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from sle_gan.config import flag
+from sle_gan.config import HEADINGS, TrainConfig, flag
 from sle_gan.errors import TrainingStopped, UserError
 
 
@@ -98,24 +98,17 @@ def import_backend(engine: str) -> None:
             os.close(stderr)
 
 
-def add_flags(parser: argparse.ArgumentParser, config: type, groups: dict[str, Sequence[str]]) -> None:
-    """Adds a flag for every field of a dataclass made with `sle_gan.config.option`.
+def add_flags(parser: argparse.ArgumentParser, config: type[TrainConfig]) -> None:
+    """Adds a flag for every setting, under the heading that `sle_gan.config.option` gave it.
 
     Flags that are not given do not appear in the parsed namespace, so that a configuration file or a resumed
     run can provide them.
-
-    Args:
-        groups: heading -> names of fields; every field belongs to one.
     """
-    fields = {field.name: field for field in dataclasses.fields(config)}
     hints = typing.get_type_hints(config)
-    for heading, names in groups.items():
-        group = parser.add_argument_group(heading)
-        for name in names:
-            _add_flag(group, fields[name], hints[name])
-    missing = set(fields) - {name for names in groups.values() for name in names}
-    if missing:
-        raise ValueError(f"fields without a group: {sorted(missing)}")
+    groups = {heading: parser.add_argument_group(heading) for heading in HEADINGS}
+    for field in dataclasses.fields(config):
+        if not field.metadata.get("hidden"):
+            _add_flag(groups[field.metadata["group"]], field, hints[field.name])
 
 
 def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any) -> None:

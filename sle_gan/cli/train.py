@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend
-from sle_gan.config import TrainConfig, read_config_file
+from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -18,31 +20,16 @@ examples:
   train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
 """
 
-GROUPS = {
-    "data and run": ("data_folder", "name", "output_folder", "seed"),
-    "networks": ("resolution", "width", "latent", "channels", "generator_weights", "discriminator_weights"),
-    "training": (
-        "steps",
-        "epochs",
-        "batch_size",
-        "G_learning_rate",
-        "D_learning_rate",
-        "ema_decay",
-        "reconstruction_loss",
-        "perceptual_weights",
-        "crop",
-    ),
-    "augmentation": ("diff_augment", "augment_policy", "flip"),
-    "how good it is": ("fid", "fid_frequency", "fid_number_of_images", "fid_features", "fid_features_weights"),
-    "what is kept": ("checkpoint_every", "keep_checkpoints", "sample_every"),
-}
 
-
-def make_parser() -> Parser:
-    parser = Parser(
-        prog="train.py",
-        description="Train SLE-GAN on a folder of pictures.",
-        epilog=EXAMPLES,
+def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
+    """The command's flags for one GAN: its settings, and how to start."""
+    parser = Parser(prog="train.py", description=f"Train {config.title}.", epilog=EXAMPLES)
+    models = ", ".join(f"{name}: {each.title}" for name, each in CONFIGS.items())
+    parser.add_argument(
+        "--model",
+        choices=tuple(CONFIGS),
+        default=argparse.SUPPRESS,
+        help=f"what is trained (default {DEFAULT_MODEL}); each has flags of its own: --model NAME --help. {models}",
     )
     how = parser.add_argument_group("how to start").add_mutually_exclusive_group()
     how.add_argument("--override", action="store_true", help="delete the run of this --name and start anew")
@@ -50,13 +37,14 @@ def make_parser() -> Parser:
     how.add_argument("--dry-run", action="store_true", help="check settings, pictures and weights; write no run")
     parser.add_argument("--config", metavar="FILE", help="settings from a JSON file, such as a run's config.json")
     add_engine_flag(parser)
-    add_flags(parser, TrainConfig, GROUPS)
+    add_flags(parser, config)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, trains."""
-    arguments = vars(make_parser().parse_args(argv))
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = vars(make_parser(_chosen_config(argv)).parse_args(argv))
     override, resume, dry_run = (arguments.pop(key) for key in ("override", "resume", "dry_run"))
     engine, file = arguments.pop("engine"), arguments.pop("config")
     given = {**(read_config_file(file) if file else {}), **arguments}
@@ -75,13 +63,38 @@ def main(argv: list[str] | None = None) -> None:
         run.train(config, resume=resume, override=override)
 
 
+def _chosen_config(argv: list[str]) -> type[TrainConfig]:
+    """The settings' class of the GAN that the command line is about: its own --model, a file's, or a run's."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name, default in (("--model", None), ("--config", None), ("--name", "experiment"), ("--output-folder", "runs")):
+        first.add_argument(name, default=default)
+    first.add_argument("--resume", action="store_true")
+    try:
+        seen = first.parse_known_args(argv)[0]
+    except argparse.ArgumentError:
+        return CONFIGS[DEFAULT_MODEL]  # the whole parser says what is wrong
+    if seen.model:
+        return CONFIGS.get(seen.model, CONFIGS[DEFAULT_MODEL])
+    if seen.config:
+        return config_class(read_config_file(seen.config)["model"], f"--config {seen.config}")
+    if seen.resume:
+        from sle_gan.training.run_folder import RunFolder, is_run
+
+        folder = Path(seen.output_folder) / seen.name
+        if is_run(folder):
+            return config_class(read_config_file(RunFolder(folder).config)["model"], str(folder))
+    return CONFIGS[DEFAULT_MODEL]
+
+
 def _new_config(given: dict[str, Any], override: bool) -> TrainConfig:
     from sle_gan.training.run_folder import check_new
 
-    config = TrainConfig(**given).validated()
-    if not config.data_folder:
-        raise UserError("--data-folder is missing; give the folder with your pictures")
-    if not Path(config.data_folder).is_dir():
-        raise UserError(f"--data-folder {config.data_folder} is no folder; give the folder with your pictures")
+    model = given.pop("model", DEFAULT_MODEL)
+    config = CONFIGS[model](**given).validated()
+    for flag, folder in config.folders.items():
+        if not folder:
+            raise UserError(f"{flag} is missing; give the folder with your pictures")
+        if not Path(folder).is_dir():
+            raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
     check_new(config, override)
     return config

@@ -2,44 +2,50 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 import numpy as np
 
 from sle_gan.data.cache import release_pages
-from sle_gan.data.sampler import batch_indices
+from sle_gan.data.sampler import batch_indices, domain_seed
+
+Batch = tuple[np.ndarray, ...]
 
 
 class BatchLoader:
-    """Batches `first_batch`, `first_batch + 1`, ... for ever, of `images` uint8 (N, R, R, C).
+    """Batches `first_batch`, `first_batch + 1`, ... for ever, of images uint8 (N, R, R, C) of one or more domains.
 
     A thread gathers `prefetch` batches ahead. `next()` and iteration give (k, batch): the batch's number
-    and uint8 (B, R, R, C), contiguous and the consumer's own; its images are `batch_indices(N, B, seed, k)`.
+    and a tuple with uint8 (B, R, R, C) for each domain, contiguous and the consumer's own. The images of domain d
+    are `batch_indices(N_d, B, domain_seed(seed, d), k)`: domains are paired at random and may differ in size.
     `waited_s` is how many seconds the consumer has waited in all: near zero when the thread keeps up.
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
     Use it as a context manager, or call `close()`.
     """
 
-    def __init__(self, images: np.ndarray, batch_size: int, seed: int, first_batch: int = 0, prefetch: int = 2) -> None:
+    def __init__(
+        self, domains: Sequence[np.ndarray], batch_size: int, seed: int, first_batch: int = 0, prefetch: int = 2
+    ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
-        batch_indices(len(images), batch_size, seed, first_batch)  # wrong arguments fail here, not in the thread
+        for images in domains:  # wrong arguments fail here, not in the thread
+            batch_indices(len(images), batch_size, seed, first_batch)
         self.waited_s = 0.0
-        self._images = images
+        self._domains = tuple(domains)
         self._batch_size = batch_size
         self._seed = seed
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
-        self._pending: deque[tuple[int, Future[np.ndarray]]] = deque()
+        self._pending: deque[tuple[int, Future[Batch]]] = deque()
         self._closed = False
         for _ in range(prefetch):
             self._submit()
 
-    def next(self) -> tuple[int, np.ndarray]:
-        """(k, uint8 (B, R, R, C)) of the next batch. Raises `RuntimeError` after `close()`."""
+    def next(self) -> tuple[int, Batch]:
+        """(k, (uint8 (B, R, R, C), ...)) of the next batch. Raises `RuntimeError` after `close()`."""
         if self._closed:
             raise RuntimeError("this BatchLoader is closed")
         k, future = self._pending[0]
@@ -62,13 +68,15 @@ class BatchLoader:
         self._pending.append((self._next_batch, self._pool.submit(self._gather, self._next_batch)))
         self._next_batch += 1
 
-    def _gather(self, k: int) -> np.ndarray:
-        indices = batch_indices(len(self._images), self._batch_size, self._seed, k)
-        batch = np.ascontiguousarray(self._images[indices])  # fancy indexing copies: (B, R, R, C)
-        release_pages(self._images)
-        return batch
+    def _gather(self, k: int) -> Batch:
+        batch = []
+        for domain, images in enumerate(self._domains):
+            indices = batch_indices(len(images), self._batch_size, domain_seed(self._seed, domain), k)
+            batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
+            release_pages(images)
+        return tuple(batch)
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, Batch]]:
         while True:
             yield self.next()
 

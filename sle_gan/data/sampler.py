@@ -27,7 +27,12 @@ def batch_indices(num_images: int, batch_size: int, seed: int, k: int) -> np.nda
     return np.concatenate(parts)
 
 
-@lru_cache(maxsize=2)  # a batch may straddle two epochs
+def domain_seed(seed: int, domain: int) -> int:
+    """The seed of a domain's permutations: the run's own for the first domain, others for the next ones."""
+    return (seed + domain * 0x9E3779B97F4A7C15) % 2**64
+
+
+@lru_cache(maxsize=4)  # a batch may straddle two epochs, in each of two domains
 def _permutation(num_images: int, seed: int, epoch: int) -> np.ndarray:
     # Sorting raw Philox words, and not Generator.permutation: numpy promises the words for ever, but may
     # change its generators' algorithms, and a resumed run must continue its epoch after an upgrade.

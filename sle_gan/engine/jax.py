@@ -18,7 +18,9 @@ from jax import numpy as jnp
 from sle_gan.engine.random import RandomStream
 from sle_gan.errors import UserError
 
-Step = Callable[[Any, RandomStream], Mapping[str, Any]]
+# A step gets one array of images for each domain, and its random numbers; it returns named scalars.
+Batch = Sequence[Any]
+Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
 
 
 class _Scope(keras.StatelessScope):
@@ -132,23 +134,26 @@ class Devices:
 
     def compile(
         self, step: Step, state: Iterable[keras.Variable], seed: int
-    ) -> Callable[[np.ndarray, int], dict[str, Any]]:
+    ) -> Callable[[Sequence[Batch], int], list[dict[str, float]]]:
         """Compiles a train step; see the TensorFlow engine. The old values' memory is reused for the new."""
         variables = list(state)
 
-        def pure(values: Sequence[Any], images: Any, k: Any) -> tuple[dict[str, Any], list[Any]]:
+        def pure(values: Sequence[Any], batch: Batch, k: Any) -> tuple[dict[str, Any], list[Any]]:
             with _Scope(zip(variables, values)) as scope:
-                logs = dict(step(images, RandomStream(seed, k)))
+                logs = dict(step(batch, RandomStream(seed, k, step=k)))
             return logs, [scope.get_current_value(variable) for variable in variables]
 
         compiled = jax.jit(pure, donate_argnums=0)
 
-        def run(batch: np.ndarray, k: int) -> dict[str, Any]:
-            images = self._distribute(batch)
-            logs, values = compiled([variable.value for variable in variables], images, jnp.asarray(k, jnp.uint32))
+        def run(batches: Sequence[Batch], k: int) -> list[dict[str, float]]:
+            values, all_logs = [variable.value for variable in variables], []
+            for i, batch in enumerate(batches):
+                shared = tuple(self._distribute(images) for images in batch)
+                logs, values = compiled(values, shared, jnp.asarray(k + i, jnp.uint32))
+                all_logs.append({name: float(value) for name, value in logs.items()})
             for variable, value in zip(variables, values):
                 variable.assign(value)
-            return logs
+            return all_logs
 
         return run
 

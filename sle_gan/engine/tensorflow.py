@@ -14,7 +14,9 @@ import tensorflow as tf
 from sle_gan.engine.random import RandomStream
 from sle_gan.errors import UserError
 
-Step = Callable[[Any, RandomStream], Mapping[str, Any]]
+# A step gets one array of images for each domain, and its random numbers; it returns named scalars.
+Batch = Sequence[Any]
+Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
 
 
 def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
@@ -132,40 +134,48 @@ class Devices:
 
     def compile(
         self, step: Step, state: Iterable[keras.Variable], seed: int
-    ) -> Callable[[np.ndarray, int], dict[str, Any]]:
+    ) -> Callable[[Sequence[Batch], int], list[dict[str, float]]]:
         """Compiles a train step over all replicas.
 
         Args:
-            step: `step(images, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
+            step: `step(batch, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
             state: every variable that the step may change (TensorFlow finds them by itself).
             seed: the run's seed, from which the step's `RandomStream` follows.
 
         Returns:
-            `run(batch, k)`: runs step number k on a host array whose first axis is divisible by
-            the replica count, and returns the logs, averaged over replicas, as scalar tensors.
+            `run(batches, k)`: runs the steps k, k + 1, ..., one for each batch, and returns their logs, averaged
+            over replicas. A batch is a tuple of host arrays, one for each domain, whose first axes are divisible
+            by the replica count.
         """
         del state
         strategy, replicas = self._strategy, self.replicas
 
-        def replica_step(images: Any, k: Any) -> Mapping[str, Any]:
+        def replica_step(batch: Batch, k: Any) -> Mapping[str, Any]:
             context = tf.distribute.get_replica_context()
             replica = context.replica_id_in_sync_group if context else 0
-            return step(images, RandomStream(seed, k * replicas + replica))
+            return step(batch, RandomStream(seed, k * replicas + replica, step=k))
 
         # The step has no Python control flow on tensors: autograph would only slow the tracing down.
         @tf.function(jit_compile=self._jit, autograph=False)
-        def run_replicas(images: Any, k: Any) -> dict[str, Any]:
-            logs = strategy.run(replica_step, args=(images, k))
+        def run_replicas(batch: Batch, k: Any) -> dict[str, Any]:
+            logs = strategy.run(replica_step, args=(batch, k))
             return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
-        def run(batch: np.ndarray, k: int) -> dict[str, Any]:
-            if replicas == 1:
-                images = tf.convert_to_tensor(batch)
-            else:
-                shares = np.split(batch, replicas)
-                images = strategy.experimental_distribute_values_from_function(
-                    lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group])
+        def run(batches: Sequence[Batch], k: int) -> list[dict[str, float]]:
+            logs = []
+            for i, batch in enumerate(batches):
+                tensors = run_replicas(
+                    tuple(self._distribute(images) for images in batch), tf.constant(k + i, tf.int32)
                 )
-            return run_replicas(images, tf.constant(k, tf.int32))
+                logs.append({name: float(value) for name, value in tensors.items()})
+            return logs
 
         return run
+
+    def _distribute(self, images: np.ndarray) -> Any:
+        if self.replicas == 1:
+            return tf.convert_to_tensor(images)
+        shares = np.split(images, self.replicas)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group])
+        )

@@ -1,6 +1,19 @@
 """A GAN = networks + optimizers + one train step."""
 
-from sle_gan.gans.base import GAN
-from sle_gan.gans.slegan import SLEGAN
+from __future__ import annotations
 
-__all__ = ["GAN", "SLEGAN"]
+import importlib
+
+from sle_gan.config import TrainConfig
+from sle_gan.gans.base import GAN
+
+# Model name -> module and class; a GAN is imported when it is made.
+GANS = {"slegan": ("slegan", "SLEGAN")}
+
+__all__ = ["GAN", "GANS", "make_gan"]
+
+
+def make_gan(config: TrainConfig) -> GAN:
+    """The GAN that the settings are of."""
+    module, name = GANS[config.model]
+    return getattr(importlib.import_module(f"sle_gan.gans.{module}"), name).create(config)

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
+from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
+from sle_gan.pictures import make_grid
 from sle_gan.weights import variables_by_path
+
+# uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.
+Batch = Sequence[Any]
+Phase = Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
 
 
 class GAN(ABC):
-    """Networks, optimizers and a train step. Touches neither disk nor terminal."""
+    """Networks, optimizers and a train step. Touches neither disk nor terminal.
+
+    A step is a row of phases between `begin_step` and `end_step`. Each phase ends with the update of one or
+    more networks and relies on nothing but what earlier phases left in the variables: with gradient
+    accumulation every phase runs for all parts of a batch before the next one starts, and a part has the same
+    random numbers in every phase. Without it, `train_step` may share work between the phases.
+    """
 
     config: TrainConfig
+    # Which domain's images the generated ones are compared with by the metrics.
+    reference_domain = 0
+
+    @classmethod
+    def create(cls, config: TrainConfig) -> GAN:
+        """Makes the GAN that the settings describe, with whatever its losses need."""
+        return cls(config)  # type: ignore[call-arg]
 
     @property
     @abstractmethod
@@ -36,6 +56,11 @@ class GAN(ABC):
         """All optimizers, by the name of the network that each one updates."""
 
     @property
+    def buffers(self) -> dict[str, keras.Variable]:
+        """State beyond networks and optimizers."""
+        return {}
+
+    @property
     @abstractmethod
     def exports(self) -> dict[str, Network]:
         """File name -> network that is exported under it."""
@@ -45,17 +70,51 @@ class GAN(ABC):
     def generator_export(self) -> Network:
         """The one of the exports that `generate` uses and that a score is of."""
 
+    @property
     @abstractmethod
-    def train_step(self, images: Any, random: engine.RandomStream) -> dict[str, Any]:
+    def phases(self) -> Sequence[Phase]:
+        """The pieces of a step, in their order; each returns named scalar losses. Pure keras.ops."""
+
+    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
         """Updates the networks on one batch; returns named scalar losses. Pure keras.ops."""
+        self.begin_step(random)
+        logs: dict[str, Any] = {}
+        for phase in self.phases:
+            logs.update(phase(batch, random))
+        self.end_step(random)
+        return logs
+
+    def begin_step(self, random: engine.RandomStream) -> None:
+        """One power iteration for every spectral kernel: within the step their singular vectors stay."""
+        del random
+        for network in self.trained.values():
+            iterate_singular_vectors(network)
+
+    def end_step(self, random: engine.RandomStream) -> None:
+        """What follows the last update, such as the averages of networks; nothing by default."""
+        del random
 
     @abstractmethod
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
         """Pictures (b, R, R, C) uint8 of the network that is exported, one for each seed."""
 
-    @abstractmethod
-    def reconstruct(self, images: Any) -> dict[str, Any]:
-        """Rows of the preview grid made from uint8 images, float in (-1, 1); empty if the GAN has none."""
+    def scored_images(self, count: int, domains: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """The pictures (b, R, R, C) uint8 that the metrics are computed of, `count` in all.
+
+        Args:
+            domains: all training images (N, R, R, C) uint8 of each domain.
+        """
+        del domains
+        return self.generate(range(count))
+
+    def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Grids (H, W, C) uint8 by name, drawn while training.
+
+        Args:
+            real: a few images (n, R, R, C) uint8 of each domain, the same in all of a run.
+        """
+        del real
+        return {"samples": make_grid(np.concatenate(list(self.generate(range(16)))))}
 
     def state(self) -> dict[str, keras.Variable]:
         """Every variable that training changes, by a name that both engines share."""
@@ -68,11 +127,36 @@ class GAN(ABC):
                 # The learning rate is a setting, not a state: a resumed run may have another one.
                 if variable.name != "learning_rate":
                     variables[f"optimizer/{key}/{variable.path.split('/', 1)[1]}"] = variable
+        variables.update({f"buffer/{key}": variable for key, variable in self.buffers.items()})
         return variables
 
 
-def adam(learning_rate: float, network: keras.Model, name: str) -> keras.optimizers.Adam:
+def adam(learning_rate: float, network: keras.Model, name: str, beta_1: float = 0.5) -> keras.optimizers.Adam:
     """Adam with betas (0.5, 0.999) as GANs use it, and PyTorch's epsilon; its slots exist at once."""
-    optimizer = keras.optimizers.Adam(learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name=name)
+    optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8, name=name)
     optimizer.build(network.trainable_variables)
     return optimizer
+
+
+def cotangents(terms: Mapping[str, Any], optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    """d(total) / d(term), where the total is the sum of the loss terms as the optimizer wants it.
+
+    That is its mean over the replicas, whose gradients are added up, times the optimizer's loss scale.
+    """
+    return {name: optimizer.scale_loss(ops.ones_like(term) / engine.replica_count()) for name, term in terms.items()}
+
+
+def update_average(averaged: Network, network: Network, step: Any, decay: float) -> None:
+    """Averages weights and batch-norm statistics; singular vectors are unit vectors and are copied.
+
+    The decay grows from 0.1 to its final value as the average of torch_ema does, so that samples of the
+    first hundreds of steps are not those of the initial weights.
+
+    Args:
+        step: number of steps that are done, the present one included; a scalar tensor.
+    """
+    done = ops.cast(step, "float32")
+    decay = ops.minimum(decay, (1.0 + done) / (10.0 + done))
+    pairs = list(zip(averaged.variables, network.variables))
+    engine.update_averages([pair for pair in pairs if pair[0].name not in ("u", "v")], decay)
+    engine.update_averages([pair for pair in pairs if pair[0].name in ("u", "v")], 0.0)

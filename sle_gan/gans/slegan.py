@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,13 +10,15 @@ import numpy as np
 from keras import ops
 
 from sle_gan import augment, engine, losses, pixels
-from sle_gan.config import CHANNELS, TrainConfig
-from sle_gan.gans.base import GAN, adam
+from sle_gan.config import CHANNELS, SLEGANConfig
+from sle_gan.gans.base import GAN, Batch, Phase, adam, cotangents, update_average
 from sle_gan.generation import generate_images
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
-from sle_gan.models.layers import downsample_nearest
+from sle_gan.models.layers import downsample_nearest, shared_kernels
 from sle_gan.models.network import Network
+from sle_gan.models.perceptual import vgg16_features
+from sle_gan.pictures import make_grid
 
 
 class SLEGAN(GAN):
@@ -27,7 +29,9 @@ class SLEGAN(GAN):
         features: for the perceptual reconstruction loss, images -> feature maps.
     """
 
-    def __init__(self, config: TrainConfig, features: losses.Features | None = None):
+    config: SLEGANConfig
+
+    def __init__(self, config: SLEGANConfig, features: losses.Features | None = None):
         self.config = config
         channels = CHANNELS[config.channels]
         size: dict[str, Any] = {"width": config.width, "channels": channels}
@@ -42,6 +46,11 @@ class SLEGAN(GAN):
             if features is not None
             else {"l1": losses.l1, "mse": losses.mse}[config.reconstruction_loss]
         )
+
+    @classmethod
+    def create(cls, config: Any) -> SLEGAN:
+        perceptual = config.reconstruction_loss == "perceptual"
+        return cls(config, vgg16_features(config.perceptual_weights) if perceptual else None)
 
     @property
     def networks(self) -> dict[str, Network]:
@@ -63,23 +72,45 @@ class SLEGAN(GAN):
     def generator_export(self) -> Network:
         return self.averaged
 
-    def train_step(self, images: Any, random: engine.RandomStream) -> dict[str, Any]:
-        """One step on uint8 images (B, R, R, C): D on real and fake, then G, then the average of G."""
-        real = self._prepare_real(images, random)
-        fakes, pull_generator = engine.vjp(
-            lambda: self._generate(images.shape[0], random), self.generator.trainable_variables
-        )
-        d_losses = self._update_discriminator(real, [ops.stop_gradient(fake) for fake in fakes], random)
-
-        def fool(*fakes: Any) -> dict[str, Any]:
-            return {"generator": losses.hinge_generator(self.discriminator(*fakes, training=True))}
-
-        g_losses, pull_fakes = engine.vjp(fool, (), fakes)
-        _, d_fakes = pull_fakes(_loss_cotangents(g_losses))
-        gradients, _ = pull_generator(d_fakes)
-        self.generator_optimizer.apply(gradients, self.generator.trainable_variables)
-        self._update_average()
+    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        """The phases of one step with one forward pass of the generator for both of them."""
+        (images,) = batch
+        self.begin_step(random)
+        fakes, pull_generator = self._differentiable_fakes(images.shape[0], random)
+        d_losses = self._update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random)
+        g_losses = self._update_generator(fakes, pull_generator)
+        self.end_step(random)
         return {**g_losses, **d_losses}
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        return self._discriminator_phase, self._generator_phase
+
+    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        (images,) = batch
+        return self._update_discriminator(images, self._generate(images.shape[0], random), random)
+
+    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        return self._update_generator(*self._differentiable_fakes(batch[0].shape[0], random))
+
+    def end_step(self, random: engine.RandomStream) -> None:
+        update_average(self.averaged, self.generator, random.step + 1, self.config.ema_decay)
+
+    def _differentiable_fakes(self, batch_size: int, random: engine.RandomStream):
+        """Fakes at both scales, and the pullback of their cotangents to the generator."""
+        return engine.vjp(lambda: self._generate(batch_size, random), self.generator.trainable_variables)
+
+    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        """Augmented fakes at both scales; what D judges is what G is trained through."""
+        latents = keras.random.normal((batch_size, self.config.latent), seed=random.fold("latents"))
+        noise = self.generator.sample_noise(batch_size, random.fold("noise"))
+        with shared_kernels():
+            fakes = self.generator(latents, noise=noise, both_scales=True, training=True)
+        return self._augment(list(fakes), random.fold("augment fake"))
+
+    def _augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
+        policy = self.config.policy_names if self.config.diff_augment else ()
+        return augment.diff_augment(scales, policy, seed)
 
     def _prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
         real = pixels.to_model(images)
@@ -87,26 +118,17 @@ class SLEGAN(GAN):
             real = augment.random_flip(real, random.fold("flip"))
         return self._augment([real], random.fold("augment real"))[0]
 
-    def _augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
-        policy = self.config.policy_names if self.config.diff_augment else ()
-        return augment.diff_augment(scales, policy, seed)
-
-    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
-        """Augmented fakes at both scales; what D judges is what G is trained through."""
-        latents = keras.random.normal((batch_size, self.config.latent), seed=random.fold("latents"))
-        noise = self.generator.sample_noise(batch_size, random.fold("noise"))
-        fakes = self.generator(latents, noise=noise, both_scales=True, training=True)
-        return self._augment(list(fakes), random.fold("augment fake"))
-
-    def _update_discriminator(self, real: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        real = self._prepare_real(images, random)
         margins = [losses.random_margins((real.shape[0], 50), random.fold(key)) for key in ("real", "fake")]
         offset: Any = (4, 4)
         if self.config.crop == "random":
             offset = ops.unstack(keras.random.randint((2,), 0, 9, seed=random.fold("crop")))
 
         def judge() -> dict[str, Any]:
-            seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
-            fake_logits = self.discriminator(*fakes, training=True)
+            with shared_kernels():  # both batches pass the same kernels
+                seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
+                fake_logits = self.discriminator(*fakes, training=True)
             targets = {"full": real, "small": real, "part": crop_part(real, offset)}
             size = self.discriminator.small_resolution
             return {
@@ -119,38 +141,34 @@ class SLEGAN(GAN):
             }
 
         d_losses, pull = engine.vjp(judge, self.discriminator.trainable_variables)
-        gradients, _ = pull(_loss_cotangents(d_losses))
+        gradients, _ = pull(cotangents(d_losses, self.discriminator_optimizer))
         self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
         return d_losses
 
-    def _update_average(self) -> None:
-        """Averages weights and batch-norm statistics; singular vectors are unit vectors and are copied.
+    def _update_generator(self, fakes: Sequence[Any], pull_generator: Any) -> dict[str, Any]:
+        def fool(*fakes: Any) -> dict[str, Any]:
+            with shared_kernels():
+                return {"generator": losses.hinge_generator(self.discriminator(*fakes, training=True))}
 
-        The decay grows from 0.1 to its final value as the average of torch_ema does, so that samples of the
-        first hundreds of steps are not those of the initial weights.
-        """
-        step = ops.cast(self.generator_optimizer.iterations, "float32")
-        decay = ops.minimum(self.config.ema_decay, (1.0 + step) / (10.0 + step))
-        pairs = list(zip(self.averaged.variables, self.generator.variables))
-        engine.update_averages([pair for pair in pairs if pair[0].name not in ("u", "v")], decay)
-        engine.update_averages([pair for pair in pairs if pair[0].name in ("u", "v")], 0.0)
+        g_losses, pull_fakes = engine.vjp(fool, (), fakes)
+        _, d_fakes = pull_fakes(cotangents(g_losses, self.generator_optimizer))
+        gradients, _ = pull_generator(d_fakes)
+        self.generator_optimizer.apply(gradients, self.generator.trainable_variables)
+        return g_losses
 
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
         return generate_images(self.averaged, seeds)
 
-    def reconstruct(self, images: Any) -> dict[str, Any]:
-        """What the discriminator decodes from uint8 images, with the targets: float images in (-1, 1)."""
+    def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Samples, and what the discriminator decodes with its targets below each other."""
+        images = real[0]
+        rows = [ops.convert_to_numpy(pixels.to_uint8(row)) for row in self._reconstruct(images)]
+        return {**super().previews(real), "reconstructions": make_grid(np.concatenate(rows), columns=len(images))}
+
+    def _reconstruct(self, images: Any) -> list[Any]:
+        """Float images in (-1, 1): the images, decoded ones, their parts, decoded parts."""
         real = pixels.to_model(images)
         seen = self.discriminator(real, reconstruct=True, training=False)
         size = self.discriminator.small_resolution
-        return {
-            "real": downsample_nearest(real, size),
-            "decoded": seen["full"],
-            "part": downsample_nearest(crop_part(real, (4, 4)), size),
-            "decoded part": seen["part"],
-        }
-
-
-def _loss_cotangents(terms: dict[str, Any]) -> dict[str, Any]:
-    """d(total) / d(term) where the total is the sum of the terms, averaged over the replicas."""
-    return {name: ops.ones_like(term) / engine.replica_count() for name, term in terms.items()}
+        part = downsample_nearest(crop_part(real, (4, 4)), size)
+        return [downsample_nearest(real, size), seen["full"], part, seen["part"]]

@@ -6,12 +6,16 @@ normalisation as in arXiv 1802.05957 and torch.nn.utils.spectral_norm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 from keras import ops
 
 from sle_gan import engine
+from sle_gan.weights import variables_by_path
 
 Shape = tuple[int | None, ...]
 
@@ -28,8 +32,9 @@ class SpectralLayer(keras.layers.Layer):
     """A layer whose kernel is divided by an estimate of its largest singular value.
 
     The kernel, seen as a matrix M of shape (rows, filters), comes with its singular vectors v (rows,) and
-    u (filters,). Each training call makes one power iteration; sigma = v^T M u is differentiated with u
-    and v held constant, so the gradient flows through sigma. In inference u and v stay as they are.
+    u (filters,). Each training call makes one power iteration, as in PyTorch; sigma = v^T M u is differentiated
+    with u and v held constant, so the gradient flows through sigma. In inference u and v stay as they are, and
+    so they do within `shared_kernels`.
 
     `keras.layers.SpectralNormalization` assigns the normalised kernel inside `call` instead: its
     gradient passes sigma by, and it differs between backends.
@@ -49,26 +54,59 @@ class SpectralLayer(keras.layers.Layer):
         for size in shape[:-1]:
             rows *= size
         self.v = self.add_weight(name="v", shape=(rows,), **vectors)
-        u, v = self._power_iteration(ops.reshape(self.kernel, (-1, shape[-1])), self.u)
-        self.u.assign(u)
-        self.v.assign(v)
-
-    def _power_iteration(self, matrix: Any, u: Any) -> tuple[Any, Any]:
-        v = _unit(ops.matmul(matrix, ops.reshape(u, (-1, 1))))  # (rows, 1)
-        u = _unit(ops.matmul(ops.reshape(v, (1, -1)), matrix))  # (1, filters)
-        return ops.reshape(u, (-1,)), ops.reshape(v, (-1,))
+        _iterate(self.kernel, self.u, self.v)
 
     def normalized_kernel(self, training: bool | None) -> Any:
         """kernel / sigma, in the layer's compute dtype; makes one power iteration when training."""
+        shared = _SHARED_KERNELS.get()
+        if shared is not None and id(self) in shared:
+            return shared[id(self)]
+        if training and shared is None:
+            _iterate(self.kernel, self.u, self.v)
         kernel = ops.convert_to_tensor(self.kernel)
         matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
         u, v = ops.convert_to_tensor(self.u), ops.convert_to_tensor(self.v)
-        if training:
-            u, v = self._power_iteration(ops.stop_gradient(matrix), u)
-            self.u.assign(u)
-            self.v.assign(v)
         sigma = ops.sum(ops.matmul(ops.reshape(v, (1, -1)), matrix) * u)  # v^T M u
-        return ops.cast(kernel / sigma, self.compute_dtype)
+        normalized = ops.cast(kernel / sigma, self.compute_dtype)
+        if shared is not None:
+            shared[id(self)] = normalized
+        return normalized
+
+
+# A context variable, because the replicas of a step are traced in turns, each in a thread of its own.
+_SHARED_KERNELS: ContextVar[dict[int, Any] | None] = ContextVar("shared kernels", default=None)
+
+
+@contextmanager
+def shared_kernels() -> Iterator[None]:
+    """Within it, calls of a spectral layer share one normalised kernel, and none makes a power iteration.
+
+    For functions that pass several batches through the same weights; `iterate_singular_vectors` makes the power
+    iterations of a step. The kernels are tensors of the function that is being traced: enter it inside of that.
+    """
+    token = _SHARED_KERNELS.set({})
+    try:
+        yield
+    finally:
+        _SHARED_KERNELS.reset(token)
+
+
+def iterate_singular_vectors(network: keras.Model) -> None:
+    """One power iteration for every spectral kernel of a network."""
+    variables = variables_by_path(network)
+    for path, u in variables.items():
+        if path.endswith("/u"):
+            layer = path.removesuffix("/u")
+            _iterate(variables[f"{layer}/kernel"], u, variables[f"{layer}/v"])
+
+
+def _iterate(kernel: keras.Variable, u: keras.Variable, v: keras.Variable) -> None:
+    """v <- M u, u <- M^T v, both as unit vectors."""
+    matrix = ops.stop_gradient(ops.reshape(kernel, (-1, kernel.shape[-1])))
+    new_v = _unit(ops.matmul(matrix, ops.reshape(u, (-1, 1))))  # (rows, 1)
+    new_u = _unit(ops.matmul(ops.reshape(new_v, (1, -1)), matrix))  # (1, filters)
+    u.assign(ops.reshape(new_u, (-1,)))
+    v.assign(ops.reshape(new_v, (-1,)))
 
 
 def _unit(vector: Any) -> Any:

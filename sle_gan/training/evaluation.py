@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from sle_gan.config import TrainConfig
@@ -27,7 +29,8 @@ class Evaluation:
 
     Args:
         config: with the `fid_*` settings.
-        dataset: its statistics are computed at once, or read from the cache.
+        dataset: what the generated images are compared with; its statistics are computed at once, or read from
+            the cache.
 
     Raises:
         UserError: if the extractor's weights cannot be had; the message names the ways to provide them.
@@ -38,12 +41,12 @@ class Evaluation:
         extractor = load_extractor(config.fid_features, config.fid_features_weights)
         self._scorer = Scorer(extractor, dataset.images, dataset.digest, default_cache_folder())
 
-    def score(self, gan: GAN, step: int) -> Scores:
+    def score(self, gan: GAN, domains: Sequence[np.ndarray], step: int) -> Scores:
         """Generates the images and scores them; nothing is written and nothing is compressed on the way."""
         with tqdm(total=self._count, desc="FID", unit="img", delay=2, leave=False) as bar:
 
             def batches():
-                for batch in gan.generate(range(self._count)):
+                for batch in gan.scored_images(self._count, domains):
                     bar.update(len(batch))
                     yield batch
 

@@ -59,7 +59,7 @@ class Trainer:
     Args:
         gan: the networks and the step; its variables already hold the state of `first_step`.
         devices: that the GAN's variables were made on.
-        dataset: uint8 images in memory.
+        datasets: uint8 images, one for each domain that the GAN learns from.
         folder: of the run, locked.
         checkpoints: where the state is saved.
         listeners: hear of steps, pictures, scores and messages.
@@ -71,14 +71,14 @@ class Trainer:
         self,
         gan: GAN,
         devices: engine.Devices,
-        dataset: Dataset,
+        datasets: Sequence[Dataset],
         folder: RunFolder,
         checkpoints: CheckpointFolder,
         listeners: Sequence[Listener],
         evaluation: Evaluation | None = None,
         best: Best | None = None,
     ):
-        self.gan, self.devices, self.dataset = gan, devices, dataset
+        self.gan, self.devices, self.datasets = gan, devices, datasets
         self.folder, self.checkpoints, self.listeners = folder, checkpoints, listeners
         self.evaluation, self.best = evaluation, best
         self.config = gan.config
@@ -93,17 +93,19 @@ class Trainer:
         """
         self._saved = first_step if first_step else None
         train = self.devices.compile(self.gan.train_step, self.gan.state().values(), self.config.seed)
-        previews = Previews(self.gan, self.dataset)
+        domains = [dataset.images for dataset in self.datasets]
+        previews = Previews(self.gan, domains)
         started = time.perf_counter()
         step = first_step
-        batches = BatchLoader(self.dataset.images, self.config.batch_size, self.config.seed, first_step)
+        batches = BatchLoader(domains, self.config.batch_size, self.config.seed, first_step)
         with Signals() as signals, batches as loader:
             if first_step == 0:
                 self._show(previews, 0)
             self._step_started = time.perf_counter()
             while step < last_step and signals.received is None:
-                _, images = loader.next()
-                self._report(step + 1, train(images, step))
+                _, batch = loader.next()
+                (logs,) = train([batch], step)
+                self._report(step + 1, logs)
                 step += 1
                 if self.evaluation and (step % self.config.fid_frequency == 0 or step == last_step):
                     self._evaluate(self.evaluation, step)
@@ -118,8 +120,7 @@ class Trainer:
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
         return outcome
 
-    def _report(self, step: int, tensors: Mapping[str, Any]) -> None:
-        logs = {name: float(value) for name, value in tensors.items()}
+    def _report(self, step: int, logs: Mapping[str, float]) -> None:
         now = time.perf_counter()
         speed = self.config.batch_size / (now - self._step_started)
         self._step_started = now
@@ -153,11 +154,11 @@ class Trainer:
         return True
 
     def _meta(self) -> dict[str, Any]:
-        return {"data": self.dataset.digest, "best": self.best}
+        return {"data": [dataset.digest for dataset in self.datasets], "best": self.best}
 
     def _evaluate(self, evaluation: Evaluation, step: int) -> None:
         """Measures the FID; the best step's checkpoint and export are kept."""
-        scores = evaluation.score(self.gan, step)
+        scores = evaluation.score(self.gan, [dataset.images for dataset in self.datasets], step)
         fid = scores.metrics["fid"]
         protocol = {
             "extractor": scores.protocol["extractor"],

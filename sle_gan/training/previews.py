@@ -1,33 +1,30 @@
-"""The grids of a run: samples of fixed seeds, and what the discriminator decodes."""
+"""The grids of a run, drawn from the same few real images all along."""
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Sequence
+
 import numpy as np
 
-from sle_gan import pixels
-from sle_gan.data import Dataset
 from sle_gan.gans import GAN
-from sle_gan.pictures import make_grid
 
 
 class Previews:
-    """Draws the grids; the seeds and the real images are the same in every one of a run."""
+    """Draws a GAN's grids; the seeds and the real images are the same in every one of a run.
 
-    sample_count = 16
+    Args:
+        domains: all training images (N, R, R, C) uint8 of each domain.
+    """
+
     real_count = 6
 
-    def __init__(self, gan: GAN, dataset: Dataset):
+    def __init__(self, gan: GAN, domains: Sequence[np.ndarray]):
         self._gan = gan
-        chosen = np.linspace(0, len(dataset.images) - 1, self.real_count).astype(int)
-        self._real = np.ascontiguousarray(dataset.images[chosen])
+        self._real = [
+            np.ascontiguousarray(images[np.linspace(0, len(images) - 1, self.real_count).astype(int)])
+            for images in domains
+        ]
 
     def draw(self) -> dict[str, np.ndarray]:
         """Grids (H, W, C) uint8 by name."""
-        seeds = range(self.sample_count)
-        grids = {"samples": make_grid(np.concatenate(list(self._gan.generate(seeds))))}
-        rows = self._gan.reconstruct(self._real)
-        if rows:
-            images = np.concatenate([keras.ops.convert_to_numpy(pixels.to_uint8(row)) for row in rows.values()])
-            grids["reconstructions"] = make_grid(images, columns=len(self._real))
-        return grids
+        return self._gan.previews(self._real)

@@ -12,9 +12,8 @@ from sle_gan.config import TrainConfig
 from sle_gan.convert import convert_fastgan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import UserError
-from sle_gan.gans import GAN, SLEGAN
+from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
-from sle_gan.models.perceptual import vgg16_features
 from sle_gan.training import listeners
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
@@ -35,13 +34,13 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         UserError: for anything that the user can mend; no run was made or deleted then.
         TrainingStopped: see `Trainer.run`.
     """
-    dataset = _load_pictures(config)
+    datasets = _load_pictures(config)
     devices, gan = _make(config)
-    evaluation = Evaluation(config, dataset) if config.fid else None
-    last = config.total_steps(len(dataset))
+    evaluation = Evaluation(config, datasets[gan.reference_domain]) if config.fid else None
+    last = config.total_steps(_largest(datasets))
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first, best = _restore(gan, devices, dataset, folder, checkpoints, last) if resume else (0, None)
+        first, best = _restore(gan, devices, datasets, folder, checkpoints, last) if resume else (0, None)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
         heard: Sequence[listeners.Listener] = (
             listeners.Console(first, last, config.batch_size),
@@ -50,7 +49,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             listeners.PictureFiles(folder.samples),
         )
         try:
-            trainer = Trainer(gan, devices, dataset, folder, checkpoints, heard, evaluation, best)
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
             outcome = trainer.run(first, last)
         finally:
             for listener in heard:
@@ -63,28 +62,37 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
 
 def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
-    dataset = _load_pictures(config)
+    datasets = _load_pictures(config)
     devices, gan = _make(config)
     if config.fid:
-        Evaluation(config, dataset)  # its weights are among what can be missing
-    last = config.total_steps(len(dataset))
+        Evaluation(config, datasets[gan.reference_domain])  # its weights are among what can be missing
+    last = config.total_steps(_largest(datasets))
     print(config.to_json(), end="")
     print(f"would train {_describe(gan)} on {devices.description}")
-    print(f"would make {last:,} steps = {last * config.batch_size / len(dataset):,.1f} passes over the pictures")
+    print(f"would make {last:,} steps = {last * config.batch_size / _largest(datasets):,.1f} passes over the pictures")
     print(
         f"a checkpoint would take {4 * _size(gan.state().values()) / 1e6:,.0f} MB, {config.keep_checkpoints} are kept"
     )
     print(f"would write to {config.run_folder}; nothing was written there")
 
 
-def _load_pictures(config: TrainConfig) -> Dataset:
-    dataset = load_dataset(config.data_folder, config.resolution, config.channels)
-    for file in dataset.skipped[:20]:
-        print(f"skipped {file}")
-    if len(dataset.skipped) > 20:
-        print(f"skipped {len(dataset.skipped) - 20} more files")
-    print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {config.data_folder}")
-    return dataset
+def _load_pictures(config: TrainConfig) -> list[Dataset]:
+    """The pictures of every domain."""
+    datasets = []
+    for folder in config.folders.values():
+        dataset = load_dataset(folder, config.resolution, config.channels)
+        for file in dataset.skipped[:20]:
+            print(f"skipped {file}")
+        if len(dataset.skipped) > 20:
+            print(f"skipped {len(dataset.skipped) - 20} more files")
+        print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {folder}")
+        datasets.append(dataset)
+    return datasets
+
+
+def _largest(datasets: Sequence[Dataset]) -> int:
+    """Pictures in an epoch: those of the largest domain."""
+    return max(len(dataset) for dataset in datasets)
 
 
 def _make(config: TrainConfig) -> tuple[engine.Devices, GAN]:
@@ -98,14 +106,11 @@ def _make(config: TrainConfig) -> tuple[engine.Devices, GAN]:
     # Initial weights come from the seed as all other random numbers do.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
-        features = None
-        if config.reconstruction_loss == "perceptual":
-            features = vgg16_features(config.perceptual_weights)
-        gan = SLEGAN(config, features)
-        if config.generator_weights:
-            _load_weights(config.generator_weights, "generator", gan.generator, gan.averaged)
-        if config.discriminator_weights:
-            _load_weights(config.discriminator_weights, "discriminator", gan.discriminator)
+        gan = make_gan(config)
+        for key, network in gan.trained.items():
+            if file := getattr(config, f"{key}_weights", None):
+                averaged = gan.networks.get(f"{key}_ema")
+                _load_weights(file, key, network, *([averaged] if averaged else []))
     return devices, gan
 
 
@@ -127,7 +132,7 @@ def _load_weights(file: str, key: str, *networks: Network) -> None:
 def _restore(
     gan: GAN,
     devices: engine.Devices,
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     folder: RunFolder,
     checkpoints: CheckpointFolder,
     last: int,
@@ -137,7 +142,7 @@ def _restore(
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
         raise UserError(f"{folder.path} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one")
-    if meta["data"] != dataset.digest:
+    if meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     folder.write_config(gan.config)
     return meta["step"], Best(*meta["best"]) if meta["best"] else None

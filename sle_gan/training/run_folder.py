@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from sle_gan.config import TrainConfig
+from sle_gan.config import TrainConfig, config_from_dict
 from sle_gan.errors import UserError
 from sle_gan.files import TEMPORARY, atomic_path
 
@@ -128,7 +128,7 @@ def is_run(path: Path) -> bool:
         return False
     try:
         values = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        TrainConfig.from_dict(values, "config.json")
+        config_from_dict(values, "config.json")
     except (OSError, ValueError, TypeError, AttributeError):
         return False
     return True

@@ -1,0 +1,67 @@
+"""The settings of a run: one frozen dataclass for each GAN, in a module of its own.
+
+A new GAN's class is added to `CONFIGS`; its command-line flags, --help and config.json follow from its fields.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestion
+from sle_gan.config.slegan import SLEGANConfig
+from sle_gan.errors import UserError
+
+CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig,)}
+DEFAULT_MODEL = SLEGANConfig.model
+
+__all__ = [
+    "CHANNELS",
+    "CONFIGS",
+    "DEFAULT_MODEL",
+    "HEADINGS",
+    "SLEGANConfig",
+    "TrainConfig",
+    "config_class",
+    "config_from_dict",
+    "flag",
+    "read_config_file",
+]
+
+
+def config_class(model: Any, source: str) -> type[TrainConfig]:
+    """The settings' class of a GAN; raises a UserError that names `source` where there is none."""
+    if model not in CONFIGS:
+        raise UserError(
+            f"{source}: model is {model!r}; expected one of {', '.join(CONFIGS)}{suggestion(str(model), list(CONFIGS))}"
+        )
+    return CONFIGS[model]
+
+
+def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
+    """Makes a configuration from JSON values, `model` among them, checking names and types.
+
+    Raises:
+        UserError: for an unknown name or a value of the wrong type; `source` is named.
+    """
+    values = dict(values)
+    config = config_class(values.pop("model", DEFAULT_MODEL), source)
+    config.check_values(values, source)
+    return config(**values)
+
+
+def read_config_file(path: str | Path) -> dict[str, Any]:
+    """The settings in a JSON file, such as a run's config.json, checked for names and types; `model` included."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"--config {path}: {error.strerror}; expected a JSON file such as a run's config.json"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"--config {path} is not JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"--config {path} holds a {type(values).__name__}; expected an object of settings")
+    config_from_dict(values, f"--config {path}")
+    return {"model": DEFAULT_MODEL, **values}

@@ -1,0 +1,200 @@
+"""The settings that every GAN's training has: a frozen dataclass, validated once, written to and read from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from sle_gan.errors import UserError
+
+POLICIES = ("color", "translation", "cutout")
+CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
+DEFAULT_STEPS = 50_000
+
+
+def option(default: Any, help: str, **extra: Any) -> Any:
+    """A field with its help text; `sle_gan.cli.common.add_flags` makes the command-line flag from both.
+
+    Args:
+        extra: `group`, the heading of the flag in --help; `metavar`; `fixed=True` for what a resumed run cannot
+            change; `hidden=True` for a common setting that a GAN has no use for: it gets no flag.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, **extra})
+
+
+DATA = "data and run"
+NETWORKS = "networks"
+TRAINING = "training"
+AUGMENTATION = "augmentation"
+QUALITY = "how good it is"
+KEPT = "what is kept"
+HEADINGS = (DATA, NETWORKS, TRAINING, AUGMENTATION, QUALITY, KEPT)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings that all GANs share; each GAN's own class adds to them and may change a default."""
+
+    model: ClassVar[str]
+    title: ClassVar[str]
+    resolutions: ClassVar[tuple[int, ...]]
+
+    data_folder: str = option("", "folder with the pictures; subfolders are searched too", metavar="DIR", group=DATA)
+    name: str = option("experiment", "name of the run: its folder within --output-folder", metavar="NAME", group=DATA)
+    output_folder: str = option("runs", "where run folders are made", metavar="DIR", group=DATA)
+    seed: int = option(
+        0, "seed of everything random; the same seed gives the same run on a CPU", group=DATA, fixed=True
+    )
+    resolution: int = option(512, "side of the images in pixels", group=NETWORKS, fixed=True)
+    channels: Literal["rgb", "grey", "rgba"] = option(
+        "rgb", "what is kept of the pictures' channels", group=NETWORKS, fixed=True
+    )
+    steps: int | None = option(
+        None, f"train to this step (default {DEFAULT_STEPS:,}, unless --epochs is given)", group=TRAINING
+    )
+    epochs: int | None = option(
+        None, "train for this many passes over the pictures, instead of --steps", group=TRAINING
+    )
+    batch_size: int = option(8, "images per step, over all devices", group=TRAINING)
+    G_learning_rate: float = option(2e-4, "learning rate of the generator's Adam", group=TRAINING)
+    D_learning_rate: float = option(2e-4, "learning rate of the discriminator's Adam", group=TRAINING)
+    ema_decay: float = option(
+        0.999, "decay per step of the averaged generator, from which samples are made", group=TRAINING
+    )
+    diff_augment: bool = option(
+        False, "differentiable augmentation; for fewer than some thousand pictures", group=AUGMENTATION
+    )
+    augment_policy: str = option(
+        "color,translation,cutout",
+        "what --diff-augment does, separated by commas",
+        metavar="POLICY",
+        group=AUGMENTATION,
+    )
+    flip: bool = option(True, "mirror each picture with probability one half", group=AUGMENTATION)
+    fid: bool = option(
+        False, "measure the FID of the averaged generator while training, and keep the best one", group=QUALITY
+    )
+    fid_frequency: int = option(1000, "steps between measurements", group=QUALITY)
+    fid_number_of_images: int = option(
+        2048, "generated images per measurement; the real ones are always all", group=QUALITY
+    )
+    fid_features: Literal["inception", "mobilenet"] = option(
+        "inception", "inception: as published FID; mobilenet: light, comparable only with itself", group=QUALITY
+    )
+    fid_features_weights: str | None = option(
+        None, "file with the feature network's weights, instead of a download", metavar="FILE", group=QUALITY
+    )
+    checkpoint_every: int = option(1000, "steps between checkpoints", group=KEPT)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints are kept", group=KEPT)
+    sample_every: int = option(500, "steps between sample grids", group=KEPT)
+
+    def validated(self) -> TrainConfig:
+        """Returns itself, or raises a UserError that names the flag, the value and what was expected."""
+        check(
+            self.resolution in self.resolutions,
+            "--resolution",
+            self.resolution,
+            f"a power of two from {min(self.resolutions)} to {max(self.resolutions)}",
+        )
+        for field in (
+            "batch_size",
+            "steps",
+            "epochs",
+            "checkpoint_every",
+            "keep_checkpoints",
+            "sample_every",
+            "fid_frequency",
+        ):
+            value = getattr(self, field)
+            check(value is None or value >= 1, flag(field), value, "at least 1")
+        check(self.fid_number_of_images >= 2, "--fid-number-of-images", self.fid_number_of_images, "at least 2")
+        for field in ("G_learning_rate", "D_learning_rate"):
+            value = getattr(self, field)
+            check(math.isfinite(value) and value > 0, flag(field), value, "a positive number such as 2e-4")
+        check(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "at least 0 and less than 1")
+        check(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
+        for name in self.policy_names:
+            hint = suggestion(name, POLICIES)
+            check(name in POLICIES, "--augment-policy", name, f"some of {','.join(POLICIES)}{hint}")
+        if self.steps is not None and self.epochs is not None:
+            raise UserError(f"--steps {self.steps} and --epochs {self.epochs} were both given; give one of them")
+        plain = self.name not in (".", "..") and not set(self.name) & {"/", "\\", "\0"}
+        check(bool(self.name) and plain, "--name", self.name, "a plain folder name; --output-folder says where")
+        return self
+
+    @property
+    def policy_names(self) -> tuple[str, ...]:
+        """The augmentation policy as names."""
+        return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """The folders with pictures by their flags, one for each domain of images that the GAN learns from."""
+        return {"--data-folder": self.data_folder}
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.output_folder) / self.name
+
+    def total_steps(self, image_count: int) -> int:
+        """The step at which training ends, for a set of this many pictures."""
+        if self.epochs is not None:
+            return max(1, math.ceil(self.epochs * image_count / self.batch_size))
+        return self.steps or DEFAULT_STEPS
+
+    def to_json(self) -> str:
+        return json.dumps({"model": self.model, **dataclasses.asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def check_values(cls, values: dict[str, Any], source: str) -> None:
+        """Raises a UserError for an unknown name or a value of the wrong type; `source` is named."""
+        hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if name in field_names(cls)}
+        for name, value in values.items():
+            if name not in hints:
+                raise UserError(f"{source}: unknown setting {name!r}{suggestion(name, tuple(hints))}")
+            if not _fits(value, hints[name]):
+                raise UserError(f"{source}: {name} is {value!r}; expected {_describe(hints[name])}")
+
+
+def field_names(config: type[TrainConfig]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(config))
+
+
+def flag(field: str) -> str:
+    """The command-line flag of a field: batch_size -> --batch-size."""
+    return "--" + field.replace("_", "-")
+
+
+def check(condition: bool, name: str, value: Any, expected: str) -> None:
+    if not condition:
+        raise UserError(f"{name} is {value}; expected {expected}")
+
+
+def suggestion(name: str, names: typing.Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, choice) for choice in typing.get_args(hint))
+    if typing.get_origin(hint) is Literal:
+        return value in typing.get_args(hint)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is hint
+
+
+def _describe(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_describe(choice) for choice in typing.get_args(hint))
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(typing.get_args(hint))
+    return {type(None): "null", str: "a string", int: "an integer", bool: "true or false", float: "a number"}[hint]

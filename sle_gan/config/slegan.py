@@ -1,0 +1,60 @@
+"""The settings of SLE-GAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from sle_gan.config.base import NETWORKS, TRAINING, TrainConfig, check, option
+
+
+@dataclass(frozen=True)
+class SLEGANConfig(TrainConfig):
+    """Settings of an SLE-GAN's training. `SLEGANConfig(data_folder="flowers").validated()` is a complete one."""
+
+    model: ClassVar[str] = "slegan"
+    title: ClassVar[str] = "SLE-GAN: new pictures from a hundred to a few thousand"
+    resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 1024)
+
+    width: int = option(
+        64, "ngf and ndf, the networks' base number of channels: a multiple of 8", group=NETWORKS, fixed=True
+    )
+    latent: int = option(256, "length of a latent vector", group=NETWORKS, fixed=True)
+    generator_weights: str | None = option(
+        None,
+        "start the generator from an .h5 export or a FastGAN .pth",
+        metavar="FILE",
+        group=NETWORKS,
+        fixed=True,
+    )
+    discriminator_weights: str | None = option(
+        None,
+        "start the discriminator from an .h5 export or a FastGAN .pth",
+        metavar="FILE",
+        group=NETWORKS,
+        fixed=True,
+    )
+    reconstruction_loss: Literal["l1", "mse", "perceptual"] = option(
+        "l1", "what the discriminator's decoders minimise; perceptual downloads VGG16", group=TRAINING
+    )
+    perceptual_weights: str | None = option(
+        None,
+        "VGG16 weights for --reconstruction-loss perceptual, instead of a download",
+        metavar="FILE",
+        group=TRAINING,
+    )
+    crop: Literal["center", "random"] = option(
+        "center", "which part of the image the part decoder redraws", group=TRAINING
+    )
+
+    def validated(self) -> SLEGANConfig:
+        super().validated()
+        check(self.width >= 8 and self.width % 8 == 0, "--width", self.width, "a multiple of 8")
+        check(self.latent >= 1, "--latent", self.latent, "at least 1")
+        check(
+            self.reconstruction_loss != "perceptual" or self.channels == "rgb",
+            "--channels",
+            self.channels,
+            "rgb with --reconstruction-loss perceptual, whose VGG16 sees in colour",
+        )
+        return self
