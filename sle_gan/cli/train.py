@@ -88,6 +88,7 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
 
 def _new_config(given: dict[str, Any], override: bool) -> TrainConfig:
     from sle_gan.training.run_folder import check_new
+    from sle_gan.training.workers import read_workers
 
     model = given.pop("model", DEFAULT_MODEL)
     config = CONFIGS[model](**given).validated()
@@ -96,5 +97,6 @@ def _new_config(given: dict[str, Any], override: bool) -> TrainConfig:
             raise UserError(f"{flag} is missing; give the folder with your pictures")
         if not Path(folder).is_dir():
             raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
-    check_new(config, override)
+    if not config.distributed or read_workers().index == 0:  # the first process makes the run
+        check_new(config, override)
     return config

@@ -35,7 +35,8 @@ TRAINING = "training"
 AUGMENTATION = "augmentation"
 QUALITY = "how good it is"
 KEPT = "what is kept"
-HEADINGS = (DATA, NETWORKS, TRAINING, AUGMENTATION, QUALITY, KEPT)
+MACHINE = "machine"
+HEADINGS = (DATA, NETWORKS, TRAINING, AUGMENTATION, QUALITY, KEPT, MACHINE)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,17 @@ class TrainConfig:
     checkpoint_every: int = option(1000, "steps between checkpoints", group=KEPT)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints are kept", group=KEPT)
     sample_every: int = option(500, "steps between sample grids", group=KEPT)
+    mixed_precision: Literal["float32", "bfloat16", "float16"] = option(
+        "float32", "what the networks compute in; weights, norms and losses stay float32", group=MACHINE, fixed=True
+    )
+    gradient_accumulation: int = option(
+        1, "compute a batch in this many parts: less memory, same update but for batch norm", group=MACHINE
+    )
+    steps_per_call: int | None = option(
+        None, "steps that the device makes without coming back to Python (default: 1 on a CPU, else 10)", group=MACHINE
+    )
+    devices: int | None = option(None, "use at most this many GPUs (default: all)", group=MACHINE)
+    distributed: bool = option(False, "train together with the other processes that TF_CONFIG names", group=MACHINE)
 
     def validated(self) -> TrainConfig:
         """Returns itself, or raises a UserError that names the flag, the value and what was expected."""
@@ -111,6 +123,9 @@ class TrainConfig:
             "keep_checkpoints",
             "sample_every",
             "fid_frequency",
+            "gradient_accumulation",
+            "steps_per_call",
+            "devices",
         ):
             value = getattr(self, field)
             check(value is None or value >= 1, flag(field), value, "at least 1")
@@ -125,6 +140,17 @@ class TrainConfig:
             check(name in POLICIES, "--augment-policy", name, f"some of {','.join(POLICIES)}{hint}")
         if self.steps is not None and self.epochs is not None:
             raise UserError(f"--steps {self.steps} and --epochs {self.epochs} were both given; give one of them")
+        check(
+            self.batch_size % self.gradient_accumulation == 0,
+            "--gradient-accumulation",
+            self.gradient_accumulation,
+            f"a divisor of --batch-size {self.batch_size}",
+        )
+        if self.gradient_accumulation > 1 and (self.steps_per_call or 1) > 1:
+            raise UserError(
+                f"--steps-per-call {self.steps_per_call} and --gradient-accumulation {self.gradient_accumulation} "
+                "exclude each other: give one of them"
+            )
         plain = self.name not in (".", "..") and not set(self.name) & {"/", "\\", "\0"}
         check(bool(self.name) and plain, "--name", self.name, "a plain folder name; --output-folder says where")
         return self

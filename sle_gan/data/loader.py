@@ -22,11 +22,18 @@ class BatchLoader:
     are `batch_indices(N_d, B, domain_seed(seed, d), k)`: domains are paired at random and may differ in size.
     `waited_s` is how many seconds the consumer has waited in all: near zero when the thread keeps up.
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
-    Use it as a context manager, or call `close()`.
+    Use it as a context manager, or call `close()`. With `gather=False` a batch holds the indices, int32 (B,), in
+    place of the images, for those who have the images elsewhere.
     """
 
     def __init__(
-        self, domains: Sequence[np.ndarray], batch_size: int, seed: int, first_batch: int = 0, prefetch: int = 2
+        self,
+        domains: Sequence[np.ndarray],
+        batch_size: int,
+        seed: int,
+        first_batch: int = 0,
+        prefetch: int = 2,
+        gather: bool = True,
     ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
@@ -36,6 +43,7 @@ class BatchLoader:
         self._domains = tuple(domains)
         self._batch_size = batch_size
         self._seed = seed
+        self._gathers = gather
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
@@ -72,8 +80,11 @@ class BatchLoader:
         batch = []
         for domain, images in enumerate(self._domains):
             indices = batch_indices(len(images), self._batch_size, domain_seed(self._seed, domain), k)
-            batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
-            release_pages(images)
+            if self._gathers:
+                batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
+                release_pages(images)
+            else:
+                batch.append(indices.astype(np.int32))
         return tuple(batch)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:

@@ -6,6 +6,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | name | what it does |
 |---|---|
 | `Devices` | the devices of a run: variable scope, replica count, compiled train step |
+| `join_workers` | makes this process one of several that train together |
 | `vjp` | outputs of a function and the pullback of cotangents to its variables and inputs |
 | `compile_inference` | a network's forward pass, compiled |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
@@ -31,6 +32,7 @@ else:
 from sle_gan.engine.random import RandomStream
 
 Devices = _engine.Devices
+join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 batch_norm = _engine.batch_norm
@@ -42,6 +44,7 @@ __all__ = [
     "RandomStream",
     "batch_norm",
     "compile_inference",
+    "join_workers",
     "replica_count",
     "update_averages",
     "vjp",

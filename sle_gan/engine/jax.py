@@ -21,6 +21,7 @@ from sle_gan.errors import UserError
 # A step gets one array of images for each domain, and its random numbers; it returns named scalars.
 Batch = Sequence[Any]
 Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
+Run = Callable[..., list[dict[str, float]]]
 
 
 class _Scope(keras.StatelessScope):
@@ -106,59 +107,104 @@ def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], deca
         average.assign(average.value - (1.0 - decay) * (average.value - variable.value))
 
 
+def join_workers(addresses: Sequence[str], process: int) -> None:
+    """Joins the processes of a distributed run; before anything else uses JAX."""
+    keras.distribution.initialize(",".join(addresses), len(addresses), process)
+
+
 class Devices:
     """The devices of a run; with more than one, arrays are split over them by `keras.distribution`.
 
     Args:
         limit: use at most this many; all of them when None.
+        workers: the process has joined others (`join_workers`), and their devices belong to the run.
 
     Raises:
         UserError: when more are asked for than exist.
     """
 
-    def __init__(self, limit: int | None = None):
+    def __init__(self, limit: int | None = None, workers: bool = False):
         devices = jax.devices()
         if limit is not None and limit > len(devices):
-            raise UserError(f"{limit} devices were asked for, but this machine has {len(devices)}")
+            raise UserError(f"--devices {limit}: this machine has {len(devices)} ({devices[0].platform.upper()})")
+        if limit is not None and workers:
+            raise UserError(
+                "--devices goes with one process; under --distributed every device of every process is used"
+            )
         devices = devices[:limit]
+        self.process: int = jax.process_index()
         self.replicas: int = len(devices)
+        self.accelerated = devices[0].platform != "cpu"
         self.description = f"{self.replicas} x {devices[0].platform.upper()} (JAX {jax.__version__})"
-        self._distribution = None
+        self._distribution, self._split, self._same = None, None, None
         if len(devices) > 1:
             names = keras.distribution.list_devices()[: len(devices)]
-            self._distribution = keras.distribution.DataParallel(devices=names)
+            self._distribution = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
+            mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
+            self._split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+            self._same = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        self._memory = (devices[0].memory_stats() or {}).get("bytes_limit", 0) if self.accelerated else 0
 
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return self._distribution.scope() if self._distribution else nullcontext()
 
+    def fits(self, nbytes: int) -> bool:
+        """Whether a training set of this size should stay on the device: a quarter of its memory at most."""
+        return nbytes <= self._memory // 4
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes that run together."""
+        if jax.process_count() == 1:
+            return flag
+        from jax.experimental import multihost_utils
+
+        return bool(multihost_utils.process_allgather(np.array([flag])).any())
+
     def compile(
-        self, step: Step, state: Iterable[keras.Variable], seed: int
-    ) -> Callable[[Sequence[Batch], int], list[dict[str, float]]]:
+        self,
+        step: Step,
+        state: Iterable[keras.Variable],
+        seed: int,
+        parts: int = 1,
+        resident: Sequence[np.ndarray] | None = None,
+    ) -> Run:
         """Compiles a train step; see the TensorFlow engine. The old values' memory is reused for the new."""
         variables = list(state)
+        whole = None if resident is None else [self._to_devices(images, self._same) for images in resident]
 
-        def pure(values: Sequence[Any], batch: Batch, k: Any) -> tuple[dict[str, Any], list[Any]]:
+        def one(values: Sequence[Any], whole: Any, batch: Batch, k: Any, part: Any) -> tuple[list[Any], dict[str, Any]]:
+            if whole is not None:
+                batch = tuple(jnp.take(images, indices, axis=0) for images, indices in zip(whole, batch))
             with _Scope(zip(variables, values)) as scope:
-                logs = dict(step(batch, RandomStream(seed, k, step=k)))
-            return logs, [scope.get_current_value(variable) for variable in variables]
+                logs = dict(step(batch, RandomStream(seed, k * parts + part, step=k)))
+            return [scope.get_current_value(variable) for variable in variables], logs
 
-        compiled = jax.jit(pure, donate_argnums=0)
+        def several(values: Any, whole: Any, batches: Sequence[Batch], k: Any, part: Any) -> tuple[Any, Any]:
+            def body(values: Any, row: Any) -> tuple[Any, Any]:
+                batch, i = row
+                return one(values, whole, batch, k + i, part)
 
-        def run(batches: Sequence[Batch], k: int) -> list[dict[str, float]]:
-            values, all_logs = [variable.value for variable in variables], []
-            for i, batch in enumerate(batches):
-                shared = tuple(self._distribute(images) for images in batch)
-                logs, values = compiled(values, shared, jnp.asarray(k + i, jnp.uint32))
-                all_logs.append({name: float(value) for name, value in logs.items()})
+            stacked = tuple(jnp.stack(images) for images in zip(*batches))
+            return jax.lax.scan(body, values, (stacked, jnp.arange(len(batches), dtype=jnp.uint32)))
+
+        single, many = (jax.jit(function, donate_argnums=0, out_shardings=self._same) for function in (one, several))
+
+        def run(batches: Sequence[Batch], k: int, part: int = 0) -> list[dict[str, float]]:
+            shares = [tuple(self._to_devices(images, self._split) for images in batch) for batch in batches]
+            numbers = jnp.asarray(k, jnp.uint32), jnp.asarray(part, jnp.uint32)
+            values = [variable.value for variable in variables]
+            function, argument = (single, shares[0]) if len(shares) == 1 else (many, shares)
+            values, logs = function(values, whole, argument, *numbers)
             for variable, value in zip(variables, values):
                 variable.assign(value)
-            return all_logs
+            columns = {name: np.atleast_1d(np.asarray(value)) for name, value in logs.items()}
+            return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(shares))]
 
         return run
 
-    def _distribute(self, batch: np.ndarray) -> Any:
-        if self._distribution is None:
-            return jnp.asarray(batch)
-        mesh = jax.sharding.Mesh(np.array(jax.devices()[: self.replicas]), ("batch",))
-        return jax.device_put(batch, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch")))
+    def _to_devices(self, images: np.ndarray, sharding: Any) -> Any:
+        """The array on the devices: each process has all of it and gives what its devices need."""
+        if sharding is None:
+            return jnp.asarray(images)
+        return jax.make_array_from_callback(images.shape, sharding, lambda index: images[index])

@@ -17,6 +17,10 @@ from sle_gan.errors import UserError
 # A step gets one array of images for each domain, and its random numbers; it returns named scalars.
 Batch = Sequence[Any]
 Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
+Run = Callable[..., list[dict[str, float]]]
+
+# TensorFlow does not tell how much memory a GPU has.
+RESIDENT_BYTES = 4 * 2**30
 
 
 def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
@@ -103,79 +107,142 @@ def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], deca
         replica.merge_call(update, args=(tf.convert_to_tensor(decay, tf.float32),))
 
 
+def join_workers(addresses: Sequence[str], process: int) -> None:
+    """Nothing: MultiWorkerMirroredStrategy reads TF_CONFIG itself, and starts its server."""
+    del addresses, process
+
+
 class Devices:
     """The devices of a run, behind one tf.distribute strategy.
 
     Args:
-        limit: use at most this many GPUs; all of them when None. Without a GPU the CPU is used.
+        limit: use at most this many GPUs of this machine; all of them when None. Without a GPU the CPU is used.
         names: explicit device names, such as two logical CPUs in a test.
+        workers: run together with the other processes that TF_CONFIG names, one per machine.
 
     Raises:
         UserError: when more GPUs are asked for than exist.
     """
 
-    def __init__(self, limit: int | None = None, names: Sequence[str] | None = None):
+    def __init__(self, limit: int | None = None, names: Sequence[str] | None = None, workers: bool = False):
         gpus = tf.config.list_physical_devices("GPU")
         if names is None and limit is not None and limit > max(1, len(gpus)):
-            raise UserError(f"{limit} devices were asked for, but this machine has {max(1, len(gpus))}")
+            raise UserError(f"--devices {limit}: this machine has {max(1, len(gpus))} ({'GPU' if gpus else 'CPU'})")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         if names is None:
             names = [f"GPU:{i}" for i in range(len(gpus))][:limit]
-        self._strategy = tf.distribute.MirroredStrategy(names) if len(names) > 1 else tf.distribute.get_strategy()
+        self._workers = workers
+        if workers:
+            if limit is not None:
+                tf.config.set_visible_devices(gpus[:limit], "GPU")
+            self._strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        elif len(names) > 1:
+            self._strategy = tf.distribute.MirroredStrategy(names)
+        else:
+            self._strategy = tf.distribute.get_strategy()
+        resolver = self._strategy.cluster_resolver
+        self.process: int = resolver.task_id or 0 if workers and resolver else 0
         self.replicas: int = self._strategy.num_replicas_in_sync
+        self.accelerated = bool(gpus)
         self.description = f"{self.replicas} x {'GPU' if gpus else 'CPU'} (TensorFlow {tf.__version__})"
         # XLA fuses the elementwise chains on a GPU; on a CPU its convolutions take twice as long.
-        self._jit = bool(gpus) and self.replicas == 1
+        self._jit = self.accelerated and self.replicas == 1
 
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return self._strategy.scope()
 
+    def fits(self, nbytes: int) -> bool:
+        """Whether a training set of this size should stay on the device.
+
+        Only a single GPU: elsewhere the gathering of uint8 images has no kernel, and a CPU gains nothing.
+        """
+        return self._jit and nbytes <= RESIDENT_BYTES
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any of the processes that run together."""
+        if not self._workers:
+            return flag
+
+        @tf.function(autograph=False)
+        def total(value: Any) -> Any:
+            return self._strategy.reduce("SUM", self._strategy.run(tf.identity, args=(value,)), axis=None)
+
+        self._total = getattr(self, "_total", total)
+        return float(self._total(tf.constant(float(flag)))) > 0
+
     def compile(
-        self, step: Step, state: Iterable[keras.Variable], seed: int
-    ) -> Callable[[Sequence[Batch], int], list[dict[str, float]]]:
+        self,
+        step: Step,
+        state: Iterable[keras.Variable],
+        seed: int,
+        parts: int = 1,
+        resident: Sequence[np.ndarray] | None = None,
+    ) -> Run:
         """Compiles a train step over all replicas.
 
         Args:
             step: `step(batch, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
             state: every variable that the step may change (TensorFlow finds them by itself).
             seed: the run's seed, from which the step's `RandomStream` follows.
+            parts: into how many parts the caller cuts the batch of a step.
+            resident: all images of each domain; they are brought to the device once, and batches are indices.
 
         Returns:
-            `run(batches, k)`: runs the steps k, k + 1, ..., one for each batch, and returns their logs, averaged
-            over replicas. A batch is a tuple of host arrays, one for each domain, whose first axes are divisible
-            by the replica count.
+            `run(batches, k, part=0)`: runs the steps k, k + 1, ..., one for each batch, in one call of the
+            device, and returns their logs, averaged over replicas. A batch is a tuple of host arrays, one for
+            each domain, whose first axes are divisible by the replica count.
         """
         del state
         strategy, replicas = self._strategy, self.replicas
+        whole = None if resident is None else [tf.constant(images) for images in resident]
 
-        def replica_step(batch: Batch, k: Any) -> Mapping[str, Any]:
+        def replica_step(batch: Batch, k: Any, part: Any) -> Mapping[str, Any]:
             context = tf.distribute.get_replica_context()
             replica = context.replica_id_in_sync_group if context else 0
-            return step(batch, RandomStream(seed, k * replicas + replica, step=k))
+            if whole is not None:
+                batch = tuple(tf.gather(images, indices) for images, indices in zip(whole, batch))
+            return step(batch, RandomStream(seed, (k * parts + part) * replicas + replica, step=k))
 
-        # The step has no Python control flow on tensors: autograph would only slow the tracing down.
-        @tf.function(jit_compile=self._jit, autograph=False)
-        def run_replicas(batch: Batch, k: Any) -> dict[str, Any]:
-            logs = strategy.run(replica_step, args=(batch, k))
+        def all_replicas(batch: Batch, k: Any, part: Any) -> dict[str, Any]:
+            logs = strategy.run(replica_step, args=(batch, k, part))
             return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
-        def run(batches: Sequence[Batch], k: int) -> list[dict[str, float]]:
-            logs = []
-            for i, batch in enumerate(batches):
-                tensors = run_replicas(
-                    tuple(self._distribute(images) for images in batch), tf.constant(k + i, tf.int32)
-                )
-                logs.append({name: float(value) for name, value in tensors.items()})
-            return logs
+        # The step has no Python control flow on tensors: autograph would only slow the tracing down.
+        single = tf.function(all_replicas, jit_compile=self._jit, autograph=False)
+
+        @tf.function(jit_compile=self._jit, autograph=False)
+        def several(batches: Batch, k: Any, part: Any, count: int) -> dict[str, Any]:
+            names: list[str] = []
+
+            def body(i: Any, rows: Any) -> tuple[Any, Any]:
+                batch = tuple(strategy.run(lambda images: images[i], args=(images,)) for images in batches)
+                logs = all_replicas(batch, k + i, part)
+                names[:] = logs
+                return i + 1, rows.write(i, tf.stack(list(logs.values())))
+
+            rows = tf.TensorArray(tf.float32, count)
+            _, rows = tf.while_loop(lambda i, _: i < count, body, (0, rows), parallel_iterations=1)
+            columns = tf.transpose(rows.stack())
+            return {name: columns[i] for i, name in enumerate(names)}
+
+        def run(batches: Sequence[Batch], k: int, part: int = 0) -> list[dict[str, float]]:
+            numbers = tf.constant(k, tf.int32), tf.constant(part, tf.int32)
+            if len(batches) == 1:
+                shares = tuple(self._distribute(images, 0) for images in batches[0])
+                return [{name: float(value) for name, value in single(shares, *numbers).items()}]
+            stacked = tuple(self._distribute(np.stack(images), 1) for images in zip(*batches))
+            columns = {name: value.numpy() for name, value in several(stacked, *numbers, len(batches)).items()}
+            return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(batches))]
 
         return run
 
-    def _distribute(self, images: np.ndarray) -> Any:
+    def _distribute(self, images: np.ndarray, axis: int) -> Any:
+        """Each replica's share along an axis."""
         if self.replicas == 1:
             return tf.convert_to_tensor(images)
-        shares = np.split(images, self.replicas)
+        shares = np.split(images, self.replicas, axis)
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group])
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,7 +19,13 @@ from sle_gan.weights import variables_by_path
 
 # uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.
 Batch = Sequence[Any]
-Phase = Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
+
+
+class Phase(NamedTuple):
+    """A piece of a step: named scalar losses of a batch, and the update of the networks named in `updates`."""
+
+    updates: tuple[str, ...]
+    run: Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
 
 
 class GAN(ABC):
@@ -52,8 +58,8 @@ class GAN(ABC):
 
     @property
     @abstractmethod
-    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """All optimizers, by the name of the network that each one updates."""
+    def optimizers(self) -> dict[str, Any]:
+        """All optimizers (see `gans.optimizers`), by the name of the network that each one updates."""
 
     @property
     def buffers(self) -> dict[str, keras.Variable]:
@@ -73,14 +79,14 @@ class GAN(ABC):
     @property
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """The pieces of a step, in their order; each returns named scalar losses. Pure keras.ops."""
+        """The pieces of a step, in their order. Pure keras.ops."""
 
     def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
         """Updates the networks on one batch; returns named scalar losses. Pure keras.ops."""
         self.begin_step(random)
         logs: dict[str, Any] = {}
         for phase in self.phases:
-            logs.update(phase(batch, random))
+            logs.update(phase.run(batch, random))
         self.end_step(random)
         return logs
 
@@ -129,21 +135,6 @@ class GAN(ABC):
                     variables[f"optimizer/{key}/{variable.path.split('/', 1)[1]}"] = variable
         variables.update({f"buffer/{key}": variable for key, variable in self.buffers.items()})
         return variables
-
-
-def adam(learning_rate: float, network: keras.Model, name: str, beta_1: float = 0.5) -> keras.optimizers.Adam:
-    """Adam with betas (0.5, 0.999) as GANs use it, and PyTorch's epsilon; its slots exist at once."""
-    optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8, name=name)
-    optimizer.build(network.trainable_variables)
-    return optimizer
-
-
-def cotangents(terms: Mapping[str, Any], optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """d(total) / d(term), where the total is the sum of the loss terms as the optimizer wants it.
-
-    That is its mean over the replicas, whose gradients are added up, times the optimizer's loss scale.
-    """
-    return {name: optimizer.scale_loss(ops.ones_like(term) / engine.replica_count()) for name, term in terms.items()}
 
 
 def update_average(averaged: Network, network: Network, step: Any, decay: float) -> None:

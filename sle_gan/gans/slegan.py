@@ -11,7 +11,8 @@ from keras import ops
 
 from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS, SLEGANConfig
-from sle_gan.gans.base import GAN, Batch, Phase, adam, cotangents, update_average
+from sle_gan.gans.base import GAN, Batch, Phase, update_average
+from sle_gan.gans.optimizers import adam, compute_precision, cotangents
 from sle_gan.generation import generate_images
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
@@ -35,12 +36,14 @@ class SLEGAN(GAN):
         self.config = config
         channels = CHANNELS[config.channels]
         size: dict[str, Any] = {"width": config.width, "channels": channels}
-        self.generator = Generator(config.resolution, latent=config.latent, **size)
-        self.discriminator = Discriminator(config.resolution, **size)
+        with compute_precision(config):
+            self.generator = Generator(config.resolution, latent=config.latent, **size)
+            self.discriminator = Discriminator(config.resolution, **size)
+        # What is exported and scored computes as those who load it will: in float32.
         self.averaged = Generator(config.resolution, latent=config.latent, name="generator_ema", **size)
         self.averaged.set_weights(self.generator.get_weights())
-        self.generator_optimizer = adam(config.G_learning_rate, self.generator, "generator_adam")
-        self.discriminator_optimizer = adam(config.D_learning_rate, self.discriminator, "discriminator_adam")
+        self.generator_optimizer = adam(config, config.G_learning_rate, self.generator, "generator_adam")
+        self.discriminator_optimizer = adam(config, config.D_learning_rate, self.discriminator, "discriminator_adam")
         self.reconstruction_loss = (
             losses.perceptual(features)
             if features is not None
@@ -61,7 +64,7 @@ class SLEGAN(GAN):
         }
 
     @property
-    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+    def optimizers(self) -> dict[str, Any]:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
     @property
@@ -84,7 +87,7 @@ class SLEGAN(GAN):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        return self._discriminator_phase, self._generator_phase
+        return Phase(("discriminator",), self._discriminator_phase), Phase(("generator",), self._generator_phase)
 
     def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch

@@ -20,6 +20,7 @@ from sle_gan.training.evaluation import Best, Evaluation
 from sle_gan.training.listeners import Listener, all_finite
 from sle_gan.training.previews import Previews
 from sle_gan.training.run_folder import RunFolder
+from sle_gan.training.step import compile_step, steps_per_call
 
 
 class Outcome(NamedTuple):
@@ -92,21 +93,29 @@ class Trainer:
             TrainingStopped: at NaN or Inf, or when the last checkpoint cannot be written.
         """
         self._saved = first_step if first_step else None
-        train = self.devices.compile(self.gan.train_step, self.gan.state().values(), self.config.seed)
         domains = [dataset.images for dataset in self.datasets]
+        resident = self.devices.fits(sum(images.nbytes for images in domains))
+        train = compile_step(self.gan, self.devices, domains if resident else None)
         previews = Previews(self.gan, domains)
         started = time.perf_counter()
         step = first_step
-        batches = BatchLoader(domains, self.config.batch_size, self.config.seed, first_step)
+        batches = BatchLoader(
+            domains,
+            self.config.batch_size,
+            self.config.seed,
+            first_step,
+            prefetch=2 * steps_per_call(self.config, self.devices.accelerated),
+            gather=not resident,
+        )
         with Signals() as signals, batches as loader:
             if first_step == 0:
                 self._show(previews, 0)
             self._step_started = time.perf_counter()
-            while step < last_step and signals.received is None:
-                _, batch = loader.next()
-                (logs,) = train([batch], step)
-                self._report(step + 1, logs)
-                step += 1
+            while step < last_step and not self.devices.any(signals.received is not None):
+                count = self._steps_of_a_call(step, last_step)
+                logs = train([loader.next()[1] for _ in range(count)], step)
+                self._report(step, logs)
+                step += count
                 if self.evaluation and (step % self.config.fid_frequency == 0 or step == last_step):
                     self._evaluate(self.evaluation, step)
                 if step % self.config.checkpoint_every == 0:
@@ -120,15 +129,26 @@ class Trainer:
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
         return outcome
 
-    def _report(self, step: int, logs: Mapping[str, float]) -> None:
+    def _steps_of_a_call(self, step: int, last_step: int) -> int:
+        """As many as usual, or one where that would pass a step after which something is to be done."""
+        count = steps_per_call(self.config, self.devices.accelerated)
+        intervals = [self.config.checkpoint_every, self.config.sample_every]
+        if self.evaluation:
+            intervals.append(self.config.fid_frequency)
+        room = min(last_step - step, *(interval - step % interval for interval in intervals))
+        return count if count <= room else 1
+
+    def _report(self, done: int, all_logs: Sequence[Mapping[str, float]]) -> None:
+        """Hands the logs of the steps that follow the `done` ones to the listeners."""
         now = time.perf_counter()
-        speed = self.config.batch_size / (now - self._step_started)
+        speed = len(all_logs) * self.config.batch_size / (now - self._step_started)
         self._step_started = now
-        if not all_finite(logs):
-            bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
-            raise self._diverged(step, ", ".join(bad))
-        for listener in self.listeners:
-            listener.on_step(step, {**logs, "images_per_second": speed})
+        for step, logs in enumerate(all_logs, start=done + 1):
+            if not all_finite(logs):
+                bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
+                raise self._diverged(step, ", ".join(bad))
+            for listener in self.listeners:
+                listener.on_step(step, {**logs, "images_per_second": speed})
 
     def _diverged(self, step: int, what: str) -> TrainingStopped:
         newest = self.checkpoints.newest()

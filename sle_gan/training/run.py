@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
+import tempfile
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -20,6 +23,7 @@ from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.run_folder import RunFolder
+from sle_gan.training.workers import read_workers
 
 
 def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:
@@ -34,13 +38,18 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         UserError: for anything that the user can mend; no run was made or deleted then.
         TrainingStopped: see `Trainer.run`.
     """
+    devices = _open_devices(config)
+    if devices.process > 0:
+        return _help_to_train(config, devices, resume)
     datasets = _load_pictures(config)
-    devices, gan = _make(config)
+    gan = _make(config, devices)
     evaluation = Evaluation(config, datasets[gan.reference_domain]) if config.fid else None
     last = config.total_steps(_largest(datasets))
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first, best = _restore(gan, devices, datasets, folder, checkpoints, last) if resume else (0, None)
+        first, best = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None)
+        if resume:
+            folder.write_config(config)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
         heard: Sequence[listeners.Listener] = (
             listeners.Console(first, last, config.batch_size),
@@ -60,10 +69,24 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     return outcome
 
 
+def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
+    """Trains as a process that is not the first of a distributed run: what it writes goes nowhere."""
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
+        datasets = _load_pictures(config)
+        gan = _make(config, devices)
+        last = config.total_steps(_largest(datasets))
+        saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
+        first = _restore(gan, devices, datasets, saved, last)[0] if resume else 0
+        with RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder:
+            checkpoints = CheckpointFolder(folder.checkpoints, 1)
+            return Trainer(gan, devices, datasets, folder, checkpoints, ()).run(first, last)
+
+
 def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
+    devices = _open_devices(config)
     datasets = _load_pictures(config)
-    devices, gan = _make(config)
+    gan = _make(config, devices)
     if config.fid:
         Evaluation(config, datasets[gan.reference_domain])  # its weights are among what can be missing
     last = config.total_steps(_largest(datasets))
@@ -95,14 +118,24 @@ def _largest(datasets: Sequence[Dataset]) -> int:
     return max(len(dataset) for dataset in datasets)
 
 
-def _make(config: TrainConfig) -> tuple[engine.Devices, GAN]:
-    """The devices and, on them, the GAN with the initial weights that the settings ask for."""
-    devices = engine.Devices()
-    if config.batch_size % devices.replicas:
+def _open_devices(config: TrainConfig) -> engine.Devices:
+    """The devices that the settings ask for; raises a UserError where they cannot do what is asked of them."""
+    if config.distributed:
+        engine.join_workers(*read_workers())
+    devices = engine.Devices(config.devices, workers=config.distributed)
+    shares = devices.replicas * config.gradient_accumulation
+    if config.batch_size % shares:
         raise UserError(
-            f"--batch-size {config.batch_size} cannot be shared by {devices.replicas} devices; "
-            f"use a multiple of {devices.replicas}"
+            f"--batch-size {config.batch_size} cannot be shared by {devices.replicas} devices in "
+            f"{config.gradient_accumulation} parts; use a multiple of {shares}"
         )
+    if config.mixed_precision == "float16" and not devices.accelerated:
+        raise UserError("--mixed-precision float16 needs a GPU, and there is none; use float32 or bfloat16")
+    return devices
+
+
+def _make(config: TrainConfig, devices: engine.Devices) -> GAN:
+    """The GAN on its devices, with the initial weights that the settings ask for."""
     # Initial weights come from the seed as all other random numbers do.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
@@ -111,7 +144,7 @@ def _make(config: TrainConfig) -> tuple[engine.Devices, GAN]:
             if file := getattr(config, f"{key}_weights", None):
                 averaged = gan.networks.get(f"{key}_ema")
                 _load_weights(file, key, network, *([averaged] if averaged else []))
-    return devices, gan
+    return gan
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
@@ -133,7 +166,6 @@ def _restore(
     gan: GAN,
     devices: engine.Devices,
     datasets: Sequence[Dataset],
-    folder: RunFolder,
     checkpoints: CheckpointFolder,
     last: int,
 ) -> tuple[int, Best | None]:
@@ -141,10 +173,11 @@ def _restore(
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
-        raise UserError(f"{folder.path} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one")
+        raise UserError(
+            f"{gan.config.run_folder} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one"
+        )
     if meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
-    folder.write_config(gan.config)
     return meta["step"], Best(*meta["best"]) if meta["best"] else None
 
 
