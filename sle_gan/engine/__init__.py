@@ -10,6 +10,8 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `vjp` | outputs of a function and the pullback of cotangents to its variables and inputs |
 | `compile_inference` | a network's forward pass, compiled |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
+| `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
+| `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
 | `update_averages` | exponential moving averages of variables |
 | `replica_count` | replicas of the step that is running: losses are scaled by its inverse |
 | `RandomStream` | random numbers as a pure function of (seed, step, replica, name) |
@@ -31,20 +33,24 @@ else:
 
 from sle_gan.engine.random import RandomStream
 
+Adam = _engine.Adam
 Devices = _engine.Devices
 join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 batch_norm = _engine.batch_norm
+leaky_relu = _engine.leaky_relu
 update_averages = _engine.update_averages
 replica_count = _engine.replica_count
 
 __all__ = [
+    "Adam",
     "Devices",
     "RandomStream",
     "batch_norm",
     "compile_inference",
     "join_workers",
+    "leaky_relu",
     "replica_count",
     "update_averages",
     "vjp",

@@ -18,7 +18,7 @@ def adam(config: TrainConfig, learning_rate: float, network: keras.Model, name: 
 
     Under float16 its loss scale adapts itself; with gradient accumulation it is an `Accumulator`.
     """
-    optimizer = keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8, name=name)
+    optimizer = engine.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8, name=name)
     if config.mixed_precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=name)
     optimizer.build(network.trainable_variables)

@@ -234,15 +234,27 @@ class SkipLayerExcitation(keras.layers.Layer):
         return high * ops.sigmoid(self.excite(gate, training=training))
 
 
+@ops.custom_gradient
 def gated_linear_unit(x: Any) -> Any:
-    """First half of the channels times the sigmoid of the second: (..., 2C) -> (..., C)."""
+    """First half of the channels times the sigmoid of the second: (..., 2C) -> (..., C).
+
+    With y = a s and s = sigmoid(b), dy/da = s and dy/db = y (1 - s): only s is kept for the backward pass, as y is
+    kept by the layer that follows.
+    """
     values, gates = ops.split(x, 2, axis=-1)
-    return values * ops.sigmoid(gates)
+    open_ = ops.sigmoid(gates)
+    y = values * open_
+
+    def grad(*args: Any, upstream: Any = None) -> Any:
+        upstream = args[0] if upstream is None else upstream
+        return ops.concatenate([upstream * open_, upstream * y * (1.0 - open_)], axis=-1)
+
+    return y, grad
 
 
 def leaky_relu(x: Any) -> Any:
     """LeakyReLU of slope 0.2."""
-    return ops.leaky_relu(x, 0.2)
+    return engine.leaky_relu(x, 0.2)
 
 
 def pool_to(x: Any, size: int) -> Any:

@@ -1,0 +1,218 @@
+"""The ways of running a step: many at a time, from resident images, in parts, in lower precision."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import equal_draws
+import keras
+import numpy as np
+import pytest
+from helpers import TINY, assert_refused, run
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import ops
+
+from sle_gan import engine
+from sle_gan.config import SLEGANConfig
+from sle_gan.gans import GAN, make_gan
+from sle_gan.gans.optimizers import Accumulator, adam, compute_precision, cotangents
+from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
+from sle_gan.training.loop import Trainer
+from sle_gan.training.step import compile_step, steps_per_call
+
+TINY_GAN: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "diff_augment": True}
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+
+
+def make(**settings: Any) -> tuple[engine.Devices, GAN]:
+    keras.utils.set_random_seed(0)
+    devices = engine.Devices()
+    with devices.scope():
+        return devices, make_gan(SLEGANConfig(**{**TINY_GAN, "batch_size": 4, **settings}))
+
+
+def numbers(gan: GAN) -> dict[str, np.ndarray]:
+    return {name: ops.convert_to_numpy(variable.value) for name, variable in gan.state().items()}
+
+
+def test_many_steps_in_a_call_and_resident_images_change_no_bit() -> None:
+    indices = [np.arange(4 * k, 4 * k + 4, dtype=np.int32) for k in range(3)]
+    batches = [(IMAGES[rows],) for rows in indices]
+    devices, gan = make()
+    step = compile_step(gan, devices)
+    logs = [step([batch], k)[0] for k, batch in enumerate(batches)]
+    expected = numbers(gan)
+    for resident, feed in ((None, batches), ([IMAGES], [(rows,) for rows in indices])):
+        devices, gan = make()
+        assert compile_step(gan, devices, resident)(feed, 0) == logs
+        for name, value in numbers(gan).items():
+            np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_accumulated_parts_equal_one_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but batch norm, which sees one part at a time: each image is normalised by itself here."""
+
+    def per_image(self: BatchNorm, x: Any, training: Any = None) -> Any:
+        mean, variance = ops.moments(x, (1, 2), keepdims=True)
+        return (x - mean) * ops.rsqrt(variance + 1e-3) * ops.convert_to_tensor(self.gamma)
+
+    monkeypatch.setattr(BatchNorm, "call", per_image)
+    for name in ("normal", "uniform"):
+        monkeypatch.setattr(keras.random, name, getattr(keras.random, name))  # brings them back afterwards
+    results = []
+    for parts in (1, 2):
+        devices, gan = make(batch_size=6, gradient_accumulation=parts)
+        equal_draws.replace_draws(6, lambda parts=parts: parts)
+        for name, optimizer in gan.optimizers.items():
+            sgd = keras.optimizers.SGD(1e-3, name=name)  # Adam turns rounding errors into full steps
+            sgd.build(gan.networks[name].trainable_variables)
+            if parts == 2:
+                optimizer.optimizer = sgd
+            else:
+                setattr(gan, f"{name}_optimizer", sgd)
+        before = numbers(gan)
+        (logs,) = compile_step(gan, devices)([(IMAGES[:6],)], 0)
+        results.append((numbers(gan), logs))
+    (whole, whole_logs), (parted, parted_logs) = results
+    assert parted_logs == pytest.approx(whole_logs, abs=2e-4)
+    for name, value in whole.items():
+        change = np.abs(value - before[name]).max()
+        np.testing.assert_allclose(parted[name], value, rtol=1e-5, atol=0.1 * change + 1e-7, err_msg=name)
+    assert np.abs(whole["generator/to_image/kernel"] - before["generator/to_image/kernel"]).max() > 1e-6
+
+
+def test_bfloat16_trains_float32_variables() -> None:
+    logs = {}
+    for precision in ("float32", "bfloat16"):
+        devices, gan = make(mixed_precision=precision)
+        assert keras.config.dtype_policy().name == "float32"  # of whatever is made next
+        assert gan.networks["generator"].project.compute_dtype == precision
+        assert gan.networks["generator_ema"].project.compute_dtype == "float32"
+        (logs[precision],) = compile_step(gan, devices)([(IMAGES[:4],)], 0)
+        floats = [variable for variable in gan.state().values() if "int" not in variable.dtype]
+        assert {keras.backend.standardize_dtype(variable.dtype) for variable in floats} == {"float32"}
+    assert logs["bfloat16"] == pytest.approx(logs["float32"], abs=0.05)
+    assert logs["bfloat16"] != logs["float32"]
+
+
+class Scale(keras.Model):
+    """w x, with x = 1e-6: its gradient is too small for float16 unless it is scaled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = self.add_weight(name="w", shape=(3,), initializer="ones")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_float16_scales_its_losses_and_skips_overflows(parts: int) -> None:
+    config = SLEGANConfig(mixed_precision="float16", gradient_accumulation=parts)
+    with compute_precision(config):
+        network = Scale()
+    optimizer = adam(config, 0.1, network, "scaled")
+    (scale,) = ops.convert_to_numpy(cotangents({"loss": ops.ones(())}, optimizer)["loss"]).reshape(1)
+    assert scale >= 1024
+
+    def update(gradient: float) -> np.ndarray:
+        for _ in range(parts):
+            optimizer.apply([ops.convert_to_tensor(np.full(3, gradient * scale, np.float32))], [network.w])
+        if isinstance(optimizer, Accumulator):
+            optimizer.flush()
+        return ops.convert_to_numpy(network.w)
+
+    np.testing.assert_allclose(update(1e-6), 0.9, rtol=1e-2)  # Adam's first step is the rate, in the gradient's sign
+    np.testing.assert_allclose(update(np.inf), 0.9, rtol=1e-2)
+    (halved,) = ops.convert_to_numpy(cotangents({"loss": ops.ones(())}, optimizer)["loss"]).reshape(1)
+    assert halved == scale / 2
+
+
+def test_adam_equals_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    start = random.standard_normal(5).astype(np.float32)
+    gradients = (random.standard_normal((20, 5)) * [1e-9, 1e-8, 1e-7, 1e-4, 1]).astype(np.float32)
+    network = Scale()
+    network.w = network.add_weight(name="v", shape=(5,), initializer="zeros")
+    network.w.assign(start)
+    variables = [network.w]
+    optimizer = engine.Adam(1e-2, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+    optimizer.build(variables)
+    theirs = torch.nn.Parameter(torch.tensor(start))
+    their_optimizer = torch.optim.Adam([theirs], 1e-2, (0.5, 0.999), eps=1e-8)
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(gradient)], variables)
+        theirs.grad = torch.tensor(gradient)
+        their_optimizer.step()
+    np.testing.assert_allclose(ops.convert_to_numpy(network.w), theirs.detach().numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "plain"),
+    [
+        (gated_linear_unit, lambda x: x[..., :3] * ops.sigmoid(x[..., 3:])),
+        (leaky_relu, lambda x: ops.where(x > 0, x, 0.2 * x)),
+    ],
+)
+def test_gradients_of_activations(ours: Any, plain: Any) -> None:
+    x = ops.convert_to_tensor(np.random.default_rng(0).standard_normal((2, 4, 4, 6)).astype(np.float32))
+    results = []
+    for function in (ours, plain):
+        y, pullback = engine.vjp(function, (), [x])
+        results.append((ops.convert_to_numpy(y), ops.convert_to_numpy(pullback(ops.sin(y))[1][0])))
+    for a, b in zip(*results):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.none() | st.integers(1, 12), st.booleans(), st.integers(1, 60))
+def test_calls_end_where_something_is_to_be_done(
+    checkpoint_every: int, sample_every: int, asked: int | None, accelerated: bool, last: int
+) -> None:
+    config = SLEGANConfig(checkpoint_every=checkpoint_every, sample_every=sample_every, steps_per_call=asked)
+    usual = steps_per_call(config, accelerated)
+    assert usual == asked if asked else 1 <= usual <= 10
+    trainer = Trainer.__new__(Trainer)
+    trainer.config, trainer.evaluation = config, None
+    trainer.devices = type("Devices", (), {"accelerated": accelerated})()  # type: ignore[assignment]
+    step = 0
+    while step < last:
+        count = trainer._steps_of_a_call(step, last)
+        assert count in (1, usual)
+        for passed in range(step + 1, step + count):
+            assert passed % checkpoint_every and passed % sample_every
+        step += count
+    assert step == last
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--mixed-precision", "float16"), ("--mixed-precision float16", "bfloat16")),
+        (("--devices", "3"), ("--devices 3", "this machine has 1")),
+        (("--gradient-accumulation", "3"), ("--gradient-accumulation is 3", "--batch-size 4")),
+        (("--gradient-accumulation", "2", "--steps-per-call", "2"), ("exclude each other",)),
+        (("--steps-per-call", "0"), ("--steps-per-call is 0",)),
+    ],
+)
+def test_refused_before_any_work(pictures: Any, tmp_path: Any, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
+    output = ("--output-folder", tmp_path / "runs", "--batch-size", 4)
+    result = run("train.py", "--data-folder", pictures, *TINY, *output, *flags)
+    assert_refused(result, *words)
+    assert not (tmp_path / "runs").exists() and "pictures of" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "TF_CONFIG is not set"),
+        ("{", "TF_CONFIG is not as expected"),
+        ('{"cluster": {}}', "TF_CONFIG has no 'worker'"),
+        ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "host:port"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "index is 1"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "chief", "index": 0}}', "'chief'"),
+    ],
+)
+def test_ill_formed_clusters_are_refused(pictures: Any, tmp_path: Any, text: str | None, words: str) -> None:
+    environment = {**os.environ, **({"TF_CONFIG": text} if text else {})}
+    output = ("--output-folder", tmp_path, "--distributed")
+    assert_refused(run("train.py", "--data-folder", pictures, *TINY, *output, env=environment), words, "--distributed")
