@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sle_gan.errors import TrainingStopped, UserError
     from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
     from sle_gan.models import Discriminator, Generator
+    from sle_gan.sharing.save import from_pretrained, push_to_hub, save_pretrained
 
 __version__ = "0.1.0"
 
@@ -27,10 +28,13 @@ _HOMES = {
     "UserError": "errors",
     "convert_fastgan": "convert",
     "create_input_noise": "generation",
+    "from_pretrained": "sharing.save",
     "generate_images": "generation",
     "load_dataset": "data",
     "load_generator": "generation",
     "postprocess_images": "generation",
+    "push_to_hub": "sharing.save",
+    "save_pretrained": "sharing.save",
 }
 
 __all__ = [
@@ -41,10 +45,13 @@ __all__ = [
     "UserError",
     "convert_fastgan",
     "create_input_noise",
+    "from_pretrained",
     "generate_images",
     "load_dataset",
     "load_generator",
     "postprocess_images",
+    "push_to_hub",
+    "save_pretrained",
 ]
 
 

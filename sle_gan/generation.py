@@ -36,7 +36,11 @@ def load_generator(path: str | Path) -> Generator:
         name, architecture, arrays = weights.read(path)
     if name != "Generator":
         raise UserError(f"{path} holds {weights.describe(name, architecture)}, not a generator")
-    generator = Generator(**architecture)
+    try:
+        generator = Generator(**architecture)
+    except (TypeError, ValueError) as error:
+        described = weights.describe(name, architecture)
+        raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
     weights.assign(weights.variables_by_path(generator), arrays, f"{path} is damaged")
     return generator
 

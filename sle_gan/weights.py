@@ -93,13 +93,23 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
                     f"{file.attrs.get('format', 'unknown')!r}, expected {FORMAT!r}); "
                     "use one that train.py or save_weights wrote"
                 )
-            arrays: dict[str, np.ndarray] = {}
-            file.visititems(
-                lambda key, item: arrays.update({key: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
+            datasets: dict[str, h5py.Dataset] = {}
+            file.visititems(lambda key, item: datasets.update({key: item}) if isinstance(item, h5py.Dataset) else None)
+            arrays = {key: _read_plain(item, path) for key, item in datasets.items()}
             return str(file.attrs["network"]), json.loads(str(file.attrs["architecture"])), arrays
     except (OSError, KeyError, json.JSONDecodeError) as error:
         raise UserError(f"{path} is damaged or no HDF5 file ({error}); expected generator_weights.h5") from error
+
+
+def _read_plain(dataset: Any, path: Path) -> np.ndarray:
+    """The array of an HDF5 dataset whose numbers stand in the file as they are, as `save` writes them.
+
+    A file may be a stranger's. HDF5 can also fetch numbers from other files of this machine, and
+    unpack a thousand bytes to as many gigabytes.
+    """
+    if dataset.external or dataset.is_virtual or dataset.id.get_storage_size() != dataset.nbytes:
+        raise UserError(f"{path} is not a weights file of this project: {dataset.name} is packed or in another file")
+    return dataset[()]
 
 
 def describe(name: str, architecture: Mapping[str, Any]) -> str:

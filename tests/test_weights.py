@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
@@ -85,9 +86,47 @@ def test_a_file_that_lacks_one_variable_is_refused(file: Path) -> None:
         small().load_weights(file)
 
 
+@pytest.mark.parametrize("change", [{"attention": [32]}, {"output_resolution": 77}])
+def test_an_architecture_that_this_version_does_not_know_is_refused(file: Path, change: dict) -> None:
+    with h5py.File(file, "r+") as opened:
+        opened.attrs["architecture"] = json.dumps({**json.loads(opened.attrs["architecture"]), **change})
+    with pytest.raises(sle_gan.UserError, match="this version cannot build"):
+        sle_gan.load_generator(file)
+
+
 def test_the_file_is_readable_with_h5py_alone(file: Path) -> None:
     generator = small()
     generator.load_weights(file)
     with h5py.File(file) as opened:
         assert opened.attrs["network"] == "Generator"
         np.testing.assert_array_equal(opened["to_image/kernel"], ops.convert_to_numpy(generator.to_image.kernel))
+
+
+def test_numbers_that_are_packed_or_in_another_file_are_refused(file: Path, tmp_path: Path) -> None:
+    """HDF5 can fetch numbers from any file of the machine and unpack a little to a lot: not for a stranger's file."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x" * 64)
+    layout = h5py.VirtualLayout(shape=(16,), dtype="f4")
+    layout[:] = h5py.VirtualSource(secret, "d", shape=(16,))
+
+    def external(opened: h5py.File) -> None:
+        opened.create_dataset("up_8/norm/beta", (16,), "f4", external=[(str(secret), 0, 64)])
+
+    def virtual(opened: h5py.File) -> None:
+        opened.create_virtual_dataset("up_8/norm/beta", layout)
+
+    def packed(opened: h5py.File) -> None:
+        opened.create_dataset("up_8/norm/beta", data=np.zeros(10**7, "f4"), compression="gzip")
+
+    def promised(opened: h5py.File) -> None:
+        opened.create_dataset("up_8/norm/beta", (10**12,), "f4")
+
+    before = file.read_bytes()
+    for replace in (external, virtual, packed, promised):
+        file.write_bytes(before)
+        with h5py.File(file, "r+") as opened:
+            del opened["up_8/norm/beta"]
+            replace(opened)
+        assert file.stat().st_size < 2 * len(before) + 10**6
+        with pytest.raises(sle_gan.UserError, match="packed or in another file"):
+            small().load_weights(file)

@@ -15,6 +15,7 @@ examples:
   generate.py --weights generator_weights.h5 --count 64 --output-folder out
   generate.py --weights generator_weights.h5 --count 25 --grid grid.png
   generate.py --weights generator_weights.h5 --interpolate 8 --video loop.gif
+  generate.py --model user/flowers --revision main --grid grid.png
 
 Image k comes from seed --seed + k and is named after it; it is the same in every batch and on every run.
 """
@@ -22,7 +23,11 @@ Image k comes from seed --seed + k and is named after it; it is the same in ever
 
 def make_parser() -> Parser:
     parser = Parser(prog="generate.py", description="Make pictures with a trained generator.", epilog=EXAMPLES)
-    parser.add_argument("--weights", metavar="FILE", required=True, help="generator_weights.h5 of a run, or a .pth")
+    parser.add_argument("--weights", metavar="FILE", help="generator_weights.h5 of a run, or a .pth")
+    parser.add_argument(
+        "--model", metavar="MODEL", help="instead: a shared model's folder, or its repository on a hub, user/name"
+    )
+    parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
     parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
     parser.add_argument("--output-folder", metavar="DIR", help="write each picture as a PNG into this folder")
@@ -52,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
+    weights = _shared_weights(arguments) if arguments.model else arguments.weights
     import_backend(arguments.engine)
     import numpy as np
     from tqdm import tqdm
@@ -59,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     from sle_gan import generation
     from sle_gan.pictures import make_grid, save_gif, save_png
 
-    generator = generation.load_generator(arguments.weights)
+    generator = generation.load_generator(weights)
     if arguments.video:
         seeds = range(arguments.seed, arguments.seed + arguments.interpolate)
         groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation)
@@ -86,7 +92,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raises a UserError for flags that do not go together and places that cannot be written."""
-    if not Path(arguments.weights).is_file():
+    if bool(arguments.weights) == bool(arguments.model):
+        raise UserError("give either --weights FILE or --model FOLDER_OR_REPOSITORY")
+    if arguments.revision and not arguments.model:
+        raise UserError(f"--revision {arguments.revision} goes with --model USER/NAME")
+    if arguments.weights and not Path(arguments.weights).is_file():
         raise UserError(f"--weights {arguments.weights}: there is no such file; give a run's generator_weights.h5")
     if bool(arguments.interpolate) != bool(arguments.video):
         raise UserError("--interpolate N and --video FILE.gif go together; give both")
@@ -101,6 +111,16 @@ def _check(arguments: argparse.Namespace) -> None:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+
+
+def _shared_weights(arguments: argparse.Namespace) -> Path:
+    """The generator's file of --model, downloaded if need be; says which commit it is."""
+    from sle_gan import hub
+
+    folder = hub.local_folder(arguments.model, arguments.revision)
+    if not Path(arguments.model).expanduser().is_dir():
+        print(f"{arguments.model} is at commit {folder.name}")
+    return hub.generator_file(folder)
 
 
 def _at_least(minimum: int):

@@ -174,7 +174,11 @@ class Trainer:
         return True
 
     def _meta(self) -> dict[str, Any]:
-        return {"data": [dataset.digest for dataset in self.datasets], "best": self.best}
+        return {
+            "data": [dataset.digest for dataset in self.datasets],
+            "pictures": [len(dataset) for dataset in self.datasets],
+            "best": self.best,
+        }
 
     def _evaluate(self, evaluation: Evaluation, step: int) -> None:
         """Measures the FID; the best step's checkpoint and export are kept."""

@@ -1,0 +1,135 @@
+"""`share.py`: a training run -> a folder that others can use, or a repository on a hub."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.errors import UserError
+
+EXAMPLES = """\
+examples:
+  share.py --name flowers --folder shared/flowers --license cc-by-4.0
+  share.py --folder shared/flowers --push user/flowers
+  share.py --name flowers --push user/flowers --private
+  share.py --weights generator_weights.h5 --folder shared/flowers
+
+The folder holds config.json, the weights, a grid of generated pictures and a model card, README.md, written from
+the run: look at it, change it, then push it. No training picture, path or name of yours goes into it. To
+push, log in once with `hf auth login`, or set HF_TOKEN; HF_ENDPOINT names another hub than huggingface.co.
+"""
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="share.py",
+        description="Share a trained generator: as a folder, or as a repository on a hub.",
+        epilog=EXAMPLES,
+    )
+    what = parser.add_argument_group("what is shared")
+    what.add_argument("--name", metavar="NAME", help="a training run")
+    what.add_argument("--output-folder", default="runs", metavar="DIR", help="where run folders are (default runs)")
+    what.add_argument("--weights", metavar="FILE", help="instead of a run: a generator's weights, .h5 or .pth")
+    what.add_argument("--last", action="store_true", help="of a run with --fid, the newest generator, not the best")
+    what.add_argument(
+        "--discriminator",
+        action="store_true",
+        help="share it too, so that others can train on; it knows more of the training pictures than the generator",
+    )
+    what.add_argument(
+        "--license", metavar="ID", help="of the weights, e.g. cc-by-4.0, cc0-1.0, mit, other (default: unknown)"
+    )
+    where = parser.add_argument_group("where to")
+    where.add_argument("--folder", metavar="DIR", help="write the model there; alone with --push: send what is there")
+    where.add_argument("--override", action="store_true", help="replace the shared model that is in --folder")
+    where.add_argument("--push", metavar="USER/NAME", help="send it to this repository, which is made if need be")
+    where.add_argument("--private", action="store_true", help="make the repository private")
+    add_engine_flag(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses, checks what can be checked without a backend, saves, pushes."""
+    arguments = make_parser().parse_args(argv)
+    source = _check(arguments)
+    from sle_gan.hub.upload import Destination
+
+    destination = Destination(arguments.push, arguments.private) if arguments.push else None
+    with tempfile.TemporaryDirectory() as temporary:
+        name = arguments.push.rpartition("/")[2] if arguments.push else ""
+        folder = Path(arguments.folder or Path(temporary) / name)
+        if source:
+            _save(arguments, source, folder)
+        if destination:
+            pushed = destination.push(folder)
+            print(f"pushed to {pushed.url} ({'private' if pushed.private else 'public'}), commit {pushed.commit}")
+    model = arguments.push or arguments.folder
+    pin = f" --revision {pushed.commit}" if destination else ""
+    print(f"use it: python generate.py --model {model}{pin} --count 16 --output-folder out")
+
+
+def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:
+    import_backend(arguments.engine)
+    from sle_gan.sharing.save import save_pretrained
+
+    save_pretrained(
+        source,
+        folder,
+        license=arguments.license,
+        last=arguments.last,
+        discriminator=arguments.discriminator,
+        override=arguments.override,
+        repository=arguments.push,
+    )
+    if arguments.folder:
+        sizes = [f"{path.name} ({_size(path)})" for path in sorted(folder.iterdir()) if path.is_file()]
+        print(f"wrote {', '.join(sizes)} to {folder}")
+        if not arguments.push:
+            print(f"look at {folder / 'README.md'} and samples.png before you publish them")
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def _check(arguments: argparse.Namespace) -> Path | None:
+    """What is to be saved, or None if a ready folder is to be pushed.
+
+    Raises:
+        UserError: for flags that do not go together, or a run, file or folder that cannot be used.
+    """
+    from sle_gan.hub.shared_folder import check_target, shared_files
+    from sle_gan.sharing.card import checked_license
+    from sle_gan.sharing.training_facts import run_files
+
+    checked_license(arguments.license)
+    if arguments.name and arguments.weights:
+        raise UserError("--name and --weights were both given; give one of them")
+    if not arguments.folder and not arguments.push:
+        raise UserError("nowhere to put it: give --folder DIR, --push USER/NAME or both")
+    if arguments.private and not arguments.push:
+        raise UserError("--private goes with --push")
+    if arguments.folder and (arguments.name or arguments.weights):
+        check_target(Path(arguments.folder), arguments.override)
+    if arguments.weights:
+        if arguments.last or arguments.discriminator:
+            raise UserError("--last and --discriminator go with --name")
+        if not Path(arguments.weights).is_file():
+            raise UserError(f"--weights {arguments.weights}: there is no such file; give a generator_weights.h5")
+        return Path(arguments.weights)
+    if arguments.name:
+        run = Path(arguments.output_folder) / arguments.name
+        run_files(run, arguments.last, arguments.discriminator)
+        return run
+    given = [flag for flag in ("license", "last", "discriminator", "override") if getattr(arguments, flag)]
+    if given:
+        raise UserError(f"--{given[0]} goes with --name or --weights; the model in --folder is sent as it is")
+    if not arguments.push or not arguments.folder:
+        raise UserError("nothing to share: give --name RUN or --weights FILE (or --folder DIR of a shared model)")
+    if not Path(arguments.folder).is_dir():
+        raise UserError(f"--folder {arguments.folder}: there is no such folder; --name RUN makes one of a run")
+    shared_files(Path(arguments.folder))
+    return None

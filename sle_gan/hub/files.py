@@ -1,0 +1,188 @@
+"""Which files a shared model consists of, and what is checked before one of them is used.
+
+A repository's listing is written by strangers. Nothing is fetched but names on the list below, nothing
+larger than its limit, and nothing is used whose content differs from the hash that the listing gives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sle_gan.errors import UserError
+
+LIBRARY = "sle-gan"
+CONFIG = "config.json"
+CARD = "README.md"
+SAMPLES = "samples.png"
+GENERATOR = "generator_weights.h5"
+DISCRIMINATOR = "discriminator_weights.h5"
+PYTORCH = ("model.pt", "pytorch_model.bin", "model.safetensors")  # of other projects that we read
+
+_OURS = re.compile(r"(generator|discriminator)(_[A-Za-z0-9]{1,16}){0,2}_weights\.h5")
+_MB = 1_000_000
+_CONFIG_BYTES = _MB
+_WEIGHTS_BYTES = 4000 * _MB  # the networks at width 64 take 120 MB
+_CHUNK = 1 << 20
+# What other libraries write into their config.json, and we do not.
+_FOREIGN_KEYS = {"architectures": "Transformers", "transformers_version": "Transformers", "_class_name": "Diffusers"}
+
+
+class Listed(NamedTuple):
+    """One file of a repository as its listing describes it; sizes in bytes, hashes in hex or None."""
+
+    name: str
+    size: int | None
+    sha256: str | None
+    git_sha1: str | None
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file of this name may hold weights that we read."""
+    return name in PYTORCH or bool(_OURS.fullmatch(name))
+
+
+def is_ours(name: str) -> bool:
+    """Whether this is the name of a weights file that a training run of ours exports."""
+    return bool(_OURS.fullmatch(name))
+
+
+def check_listing(files: Iterable[Listed], source: str) -> dict[str, Listed]:
+    """The files on our list, by name.
+
+    Raises:
+        UserError: if any name leads out of a folder, or a file on our list is too large or has no hash.
+    """
+    known = {}
+    for file in files:
+        if _escapes(file.name):
+            raise UserError(
+                f"{source} lists a file {file.name!r}, which leads out of its folder; nothing was downloaded from it"
+            )
+        if file.name == CONFIG or is_weights(file.name):
+            known[file.name] = _checked(file, source)
+    return known
+
+
+def _checked(file: Listed, source: str) -> Listed:
+    limit = _CONFIG_BYTES if file.name == CONFIG else _WEIGHTS_BYTES
+    if file.size is None or not (file.sha256 or file.git_sha1):
+        raise UserError(f"{source} lists {file.name} without size and hash, so it cannot be checked; it was not used")
+    if file.size > limit:
+        raise UserError(
+            f"{source} lists {file.name} with {file.size / _MB:,.1f} MB, more than the {limit / _MB:,.0f} MB "
+            "that such a file may have; nothing was downloaded"
+        )
+    return file
+
+
+def _escapes(name: str) -> bool:
+    parts = re.split(r"[/\\]", name)
+    return not name.isprintable() or any(part in ("", ".", "..") for part in parts) or parts[0].endswith(":")
+
+
+def weights_names(names: Iterable[str], config: Mapping[str, Any], source: str) -> list[str]:
+    """Those of the names whose weights make the model; never an empty list.
+
+    Raises:
+        UserError: if there are none, or config.json says that they are another library's.
+    """
+    names = sorted(names)
+    ours = [name for name in names if is_ours(name)]
+    if ours:
+        return ours
+    library = config.get("library_name") or next((_FOREIGN_KEYS[key] for key in _FOREIGN_KEYS if key in config), None)
+    if library and library != LIBRARY:
+        kind = config.get("model_type") or config.get("_class_name") or "model"
+        raise UserError(f"{source} holds a {kind} of {library}, which is no model of this project; {_EXPECTED}")
+    theirs = [name for name in PYTORCH if name in names]
+    if not theirs:
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        raise UserError(f"{source} holds no weights that we read (its files: {shown or 'none'}); {_EXPECTED}")
+    return theirs[:1]
+
+
+_EXPECTED = f"expected {GENERATOR}, or {CONFIG} with one of {', '.join(PYTORCH)}"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json; empty if it has none.
+
+    Raises:
+        UserError: if it is too large or no JSON object.
+    """
+    path = folder / CONFIG
+    try:
+        if path.stat().st_size > _CONFIG_BYTES:
+            raise UserError(f"{path} has more than {_CONFIG_BYTES / _MB:.0f} MB; it is no model's {CONFIG}")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged or no JSON file ({error})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds a {type(values).__name__}; expected an object")
+    return values
+
+
+def generator_file(folder: str | Path) -> Path:
+    """The file in a folder that holds the generator: of a shared model, a run, or another project we read.
+
+    Raises:
+        UserError: if there is none, or the folder's config.json gives another hash for it.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    found = weights_names((path.name for path in folder.iterdir() if path.is_file()), config, str(folder))
+    if is_ours(found[0]) and GENERATOR not in found:
+        raise UserError(f"{folder} holds {', '.join(found)} but no {GENERATOR}, the one that draws pictures from noise")
+    file = folder / (GENERATOR if GENERATOR in found else found[0])
+    check_content(file, Listed(file.name, None, _stated_sha256(config, file.name), None), str(folder / CONFIG))
+    return file
+
+
+def _stated_sha256(config: Mapping[str, Any], name: str) -> str | None:
+    """The hash that a shared model's config.json gives for a file; other config.json give none."""
+    files = config.get("files")
+    entry = files.get(name) if isinstance(files, dict) else None
+    return entry.get("sha256") if isinstance(entry, dict) else None
+
+
+def check_content(path: Path, listed: Listed, source: str) -> None:
+    """Compares a file's size and hash with those that are given.
+
+    Raises:
+        UserError: with both of them, if they differ.
+    """
+    size = path.stat().st_size
+    if listed.size is not None and size != listed.size:
+        raise UserError(f"{path.name} has {size:,} bytes, but {source} says {listed.size:,}")
+    if listed.sha256:
+        algorithm, start, expected = "sha256", b"", listed.sha256
+    elif listed.git_sha1:
+        algorithm, start, expected = "sha1", b"blob %d\0" % size, listed.git_sha1  # as git names a file
+    else:
+        return
+    found = _hash(path, algorithm, start)
+    if found != expected:
+        raise UserError(
+            f"{path.name} has the {algorithm.upper()} {found[:16]}..., but {source} says {expected[:16]}...: "
+            "it was changed or damaged on its way"
+        )
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    return _hash(path, "sha256", b"")
+
+
+def _hash(path: Path, algorithm: str, start: bytes) -> str:
+    digest = hashlib.new(algorithm, start, usedforsecurity=algorithm != "sha1")
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

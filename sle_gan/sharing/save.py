@@ -1,0 +1,212 @@
+"""from_pretrained, save_pretrained, push_to_hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sle_gan import generation, hub, weights
+from sle_gan.errors import UserError
+from sle_gan.hub.files import CARD, CONFIG, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
+from sle_gan.hub.shared_folder import check_target, is_shared
+from sle_gan.hub.upload import Destination, Pushed
+from sle_gan.models.network import Network
+from sle_gan.pictures import make_grid, save_png, to_pillow
+from sle_gan.sharing.card import Shared, checked_license, make_card
+from sle_gan.sharing.training_facts import RunFiles, TrainingFacts, is_run_like, read_training, run_files
+
+SAMPLE_SEEDS = range(16)
+SAMPLE_PIXELS = 256  # side of one picture in the grid, at most
+
+
+def from_pretrained(repo_or_folder: str | Path, revision: str | None = None) -> Any:
+    """The generator of a shared model.
+
+    Args:
+        repo_or_folder: `user/name` on a hub, or a folder: a shared model, a training run, or another project's
+            model that we read.
+        revision: of the repository: a branch, a tag or a full commit hash.
+
+    Returns:
+        A generator for `sle_gan.generate_images`.
+
+    Raises:
+        UserError: see `sle_gan.hub.local_folder`; or if the weights are of no generator that we know.
+    """
+    return generation.load_generator(hub.generator_file(hub.local_folder(repo_or_folder, revision)))
+
+
+def save_pretrained(
+    source: Network | str | Path,
+    folder: str | Path,
+    *,
+    license: str | None = None,
+    last: bool = False,
+    discriminator: bool = False,
+    override: bool = False,
+    repository: str | None = None,
+) -> Path:
+    """Writes a folder that others can use: config.json, weights, a grid of samples, and a model card.
+
+    Nothing in it comes from the training pictures but what the networks learned: the grid is generated, and
+    settings that hold a path or a name are left out.
+
+    Args:
+        source: a training run's folder, a generator, or a file of its weights.
+        folder: to be made; it may exist if it is empty.
+        license: identifier of the weights' licence, such as "cc-by-4.0".
+        last: of a run with scores, share the newest generator and not the best one.
+        discriminator: share the discriminator too, so that others can train on. It knows more of the training
+            pictures than the generator does: it has decoders that draw them.
+        override: replace a shared model that is in the folder.
+        repository: `user/name`, for the card's commands.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: if the source cannot be shared or the folder may not be written.
+    """
+    folder, license = Path(folder), checked_license(license)
+    check_target(folder, override)
+    files = None if isinstance(source, Network) else _run_of(Path(source), last, discriminator)
+    if files is None and discriminator:
+        raise UserError("a discriminator can be shared of a training run only")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
+            _copy_weights(source, files, Path(made))
+            _describe(Path(made), read_training(files) if files else None, license, repository, folder.name)
+            _move(Path(made), folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def _copy_weights(source: Network | str | Path, files: RunFiles | None, folder: Path) -> None:
+    if isinstance(source, Network):
+        source.save_weights(folder / GENERATOR)
+    elif files is None:
+        generation.load_generator(source).save_weights(folder / GENERATOR)
+    else:
+        for name, path in files.weights.items():
+            shutil.copyfile(path, folder / name)
+
+
+def push_to_hub(
+    source: Network | str | Path,
+    repository: str,
+    *,
+    private: bool = False,
+    license: str | None = None,
+    last: bool = False,
+    discriminator: bool = False,
+) -> Pushed:
+    """Shares a generator as a repository on a hub ($HF_ENDPOINT, default huggingface.co).
+
+    Args:
+        source: as in `save_pretrained`; or a folder that it made, which goes as it is, card and all.
+        repository: `user/name`; made if it is not there.
+        private: visible to you alone.
+        license, last, discriminator: as in `save_pretrained`; for a ready folder they have no meaning.
+
+    Returns:
+        The repository's address, the commit's hash, and whether it is private.
+
+    Raises:
+        UserError: as `save_pretrained`; without network or token; or if another model is there.
+    """
+    destination = Destination(repository, private)
+    if not isinstance(source, Network) and is_shared(Path(source)):
+        return destination.push(Path(source))
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / repository.rpartition("/")[2]
+        save_pretrained(source, folder, license=license, last=last, discriminator=discriminator, repository=repository)
+        return destination.push(folder)
+
+
+def _run_of(path: Path, last: bool, discriminator: bool) -> RunFiles | None:
+    """The files of a run; None for a file of weights."""
+    if path.is_file():
+        return None
+    if is_shared(path):
+        raise UserError(f"{path} is a shared model already: copy the folder, or push it as it is")
+    if not path.is_dir() or not is_run_like(path):
+        raise UserError(f"{path} is neither a training run nor a file of weights")
+    return run_files(path, last, discriminator)
+
+
+def _describe(folder: Path, training: TrainingFacts | None, license: str, repository: str | None, title: str) -> None:
+    """Adds samples, config.json and card to the weights in a folder."""
+    from sle_gan import __version__
+
+    names = sorted((path.name for path in folder.iterdir()), key=lambda name: (not name.startswith("generator"), name))
+    networks = {name: weights.read(folder / name) for name in names}
+    network, architecture, _ = networks[names[0]]
+    model = training.model if training else network.removesuffix("Generator").lower() or "slegan"
+    parameters = {name: sum(array.size for array in arrays.values()) for name, (_, _, arrays) in networks.items()}
+    if GENERATOR in names:
+        generator = generation.load_generator(folder / GENERATOR)
+        _save_samples(generator, folder / SAMPLES)
+    config = {
+        "library_name": LIBRARY,
+        "library_version": __version__,
+        "model_type": model,
+        "network": network,
+        "architecture": architecture,
+        "files": {
+            name: {"network": kind, "architecture": made_of, "sha256": sha256(folder / name)}
+            for name, (kind, made_of, _) in networks.items()
+        },
+        "training": training and {"step": training.step, "pictures": training.pictures, **training.settings},
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shared = Shared(
+        title=repository.rpartition("/")[2] if repository else title,
+        model=model,
+        architecture=architecture,
+        parameters=parameters,
+        samples=len(SAMPLE_SEEDS) if GENERATOR in names else 0,
+        license=license,
+        repository=repository,
+        training=training,
+    )
+    (folder / CARD).write_text(make_card(shared), encoding="utf-8")
+
+
+def _save_samples(generator: Any, path: Path) -> None:
+    """Draws the grid with the very weights that are shared."""
+    images = []
+    with tqdm(total=len(SAMPLE_SEEDS), desc="Samples", unit="img", delay=2, leave=False) as bar:
+        for batch in generation.generate_images(generator, SAMPLE_SEEDS):
+            images.extend(_reduced(image) for image in batch)
+            bar.update(len(batch))
+    save_png(make_grid(np.stack(images)), path)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """uint8 (R, R, C), at most `SAMPLE_PIXELS` wide: a card is looked at, not measured."""
+    if image.shape[0] <= SAMPLE_PIXELS:
+        return image
+    picture = to_pillow(image).resize((SAMPLE_PIXELS, SAMPLE_PIXELS))
+    return np.asarray(picture).reshape(SAMPLE_PIXELS, SAMPLE_PIXELS, -1)
+
+
+def _move(made: Path, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in _names(folder):
+        if (is_ours(name) or name == SAMPLES) and not (made / name).exists():
+            (folder / name).unlink()  # of the model that is replaced
+    for name in _names(made):
+        (made / name).replace(folder / name)
+
+
+def _names(folder: Path) -> Sequence[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
