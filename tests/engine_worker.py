@@ -2,6 +2,8 @@
 
     python engine_worker.py INITIAL.npz RESULT.npz     (makes INITIAL.npz if it is not there)
 
+With TF_CONFIG it is one of several processes that share the batch; each writes what it has.
+
 SGD replaces Adam, whose first steps turn rounding errors into full steps.
 """
 
@@ -19,8 +21,9 @@ from equal_draws import replace_draws
 from keras import ops
 
 from sle_gan.config import SLEGANConfig
-from sle_gan.engine import Devices
+from sle_gan.engine import Devices, join_workers, replica_count
 from sle_gan.gans.slegan import SLEGAN
+from sle_gan.training.workers import read_workers
 
 
 def numbers(state: dict) -> dict[str, np.ndarray]:
@@ -28,8 +31,11 @@ def numbers(state: dict) -> dict[str, np.ndarray]:
 
 
 def main(initial: Path, result: Path) -> None:
+    together = "TF_CONFIG" in os.environ
+    if together:
+        join_workers(*read_workers())
+    devices = Devices(workers=together)
     keras.utils.set_random_seed(0)
-    devices = Devices()
     with devices.scope():
         gan = SLEGAN(SLEGANConfig(resolution=64, width=8, latent=16, batch_size=6, diff_augment=True))
         for network in ("generator", "discriminator"):
@@ -41,9 +47,10 @@ def main(initial: Path, result: Path) -> None:
         np.savez(initial, **numbers(state))
     with np.load(initial) as arrays:
         assert set(arrays.files) == set(state), "the engines name their variables alike"
-        for name, variable in state.items():
-            variable.assign(arrays[name])
-    replace_draws(6, lambda: 1)
+        with devices.scope():
+            for name, variable in state.items():
+                variable.assign(arrays[name])
+    replace_draws(6, replica_count if together else lambda: 1)
     images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
     (losses,) = devices.compile(gan.train_step, state.values(), seed=0)([(images,)], 0)
     np.savez(result, **numbers(state), **{f"loss/{name}": value for name, value in losses.items()})

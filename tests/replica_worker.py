@@ -14,7 +14,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 import numpy as np
 import tensorflow as tf
-from equal_draws import replace_draws
+from equal_draws import allowed_difference, replace_draws
 from keras import ops
 
 from sle_gan.config import SLEGANConfig
@@ -62,7 +62,10 @@ def main() -> None:
     _, first_2, losses_2, state_2 = train(two)
     floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]
     changes = {name: np.abs(first_1[name] - initial[name]).max() for name in floats}
-    excess = {name: np.abs(first_1[name] - first_2[name]).max() / allowed(name, first_1, changes) for name in floats}
+    excess = {
+        name: np.abs(first_1[name] - first_2[name]).max() / allowed_difference(name, first_1[name], initial[name])
+        for name in floats
+    }
     where = max(excess, key=excess.__getitem__)
     copies = [v.value.values for v in state_2.values() if hasattr(v.value, "values")]
     print(
@@ -80,14 +83,6 @@ def main() -> None:
             }
         )
     )
-
-
-def allowed(name: str, values: dict, changes: dict) -> float:
-    """How far a variable may be off: float32 sums in another order. A step follows the gradient of a network that
-    was itself just updated, which enlarges them; a gradient that lacks a replica's share is off by half."""
-    rounding = 1e-4 * np.abs(values[name]).max() + 1e-9
-    learned = not name.endswith(("moving_mean", "moving_variance", "/u", "/v"))
-    return rounding + (0.15 * changes[name] if learned else 0.0)
 
 
 def spread(random: RandomStream) -> list:
