@@ -17,7 +17,7 @@ MAX_ASPECT = 16
 MAX_PIXELS = 89_478_485
 
 # What is tried, whatever the file is called. Left open, Pillow would start Ghostscript on a mislabelled .eps.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # JPEGs decode at 1/2, 1/4 or 1/8 for less work (12 megapixels to 256: 89 ms, not 240), as long as this many
 # times the target is left. Measured on a zone plate: aliases of 0.7 levels at 3, of 3.6 at 2; 0.5 is rounding.
 _DRAFT = 3
@@ -94,7 +94,7 @@ def decode_image(
     """
     settings = PixelSettings(resolution, channels, enlarge)
     try:
-        image = Image.open(path, formats=_FORMATS)
+        image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
     with image:
