@@ -2,6 +2,7 @@
 
     python benchmarks/training.py --resolution 256 --batch-size 8
     python benchmarks/training.py --resolution 256 --rounds 3 --against "python fastgan_step.py 256 8 3"
+    python benchmarks/training.py --model dcgan --resolution 64 --batch-size 128 --against "python dcgan_step.py"
 
 The other command must print a line that ends in "N images/s"; its peak memory is read from the operating
 system. Every round is a new process for each side, A B A B, so that both see the same state of the machine.
@@ -28,14 +29,19 @@ def measure(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from sle_gan import engine
-    from sle_gan.config import SLEGANConfig
-    from sle_gan.gans.slegan import SLEGAN
+    from sle_gan.config import CONFIGS
+    from sle_gan.gans import make_gan
 
     size = (arguments.batch_size, arguments.resolution, arguments.resolution, 3)
-    config = SLEGANConfig(resolution=arguments.resolution, width=arguments.width, diff_augment=True)
+    config = CONFIGS[arguments.model](
+        resolution=arguments.resolution,
+        batch_size=arguments.batch_size,
+        width=arguments.width,
+        diff_augment=arguments.model == "slegan",
+    )
     devices = engine.Devices()
     with devices.scope():
-        gan = SLEGAN(config)
+        gan = make_gan(config)
     step = devices.compile(gan.train_step, gan.state().values(), seed=0)
     images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     times = []
@@ -63,6 +69,7 @@ def run(command: list[str]) -> tuple[float, float, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=("slegan", "dcgan"), default="slegan")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
@@ -76,7 +83,7 @@ def main() -> None:
         measure(arguments)
         return
     ours = [sys.executable, __file__, "--child"]
-    for name in ("resolution", "batch_size", "width", "steps"):
+    for name in ("model", "resolution", "batch_size", "width", "steps"):
         ours += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     commands = {"ours": ours, **({"theirs": shlex.split(arguments.against)} if arguments.against else {})}
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import SLEGANConfig
+    from sle_gan.config import DCGANConfig, SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "DCGANConfig": "config",
     "Discriminator": "models",
     "Generator": "models",
     "SLEGANConfig": "config",
@@ -38,6 +39,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DCGANConfig",
     "Discriminator",
     "Generator",
     "SLEGANConfig",

@@ -1,10 +1,14 @@
-"""Differentiable augmentation for data-efficient GAN training (arXiv 2006.10738, DiffAugment).
+"""Augmentation: of everything that the discriminator sees, or of the real images alone.
+
+`diff_augment` is differentiable and for real and generated images alike (arXiv 2006.10738, DiffAugment).
+`vary` makes more real images out of few, as is done for classifiers: what it does, the generator learns.
 
 Every transformation is drawn for each image on its own, and applied to all scales of the image alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,3 +125,87 @@ def random_flip(images: Images, seed: Any) -> Images:
     """Mirrors each image of (B, H, W, C) from left to right with probability one half."""
     flip = keras.random.uniform((images.shape[0], 1, 1, 1), seed=seed) < 0.5
     return ops.where(flip, ops.flip(images, axis=2), images)
+
+
+def vary(
+    images: Images,
+    seed: Any,
+    rotation: float = 0.0,
+    shear: float = 0.0,
+    zoom: float = 1.0,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+) -> Images:
+    """Variations of real images (B, H, H, C) float in [-1, 1], which are not left.
+
+    Args:
+        seed: of `keras.random`; same seed, same variations.
+        rotation: turns by an angle from U(-rotation, rotation), in degrees.
+        shear: tilts the vertical by an angle from U(-shear, shear), in degrees.
+        zoom: cuts the centre with a share of the side from U(zoom, 1), and enlarges it to the whole.
+        brightness: adds a value from U(-brightness, brightness) times the range from black to white.
+        contrast: scales the distance from the image's mean by a factor from U(1 - contrast, 1 + contrast).
+
+    What is turned in from outside of an image is its mirror image at the edge.
+    """
+    if rotation or shear or zoom != 1.0:
+        images = transform_affine(images, _random_matrices(images.shape[0], seed, rotation, shear, zoom))
+    shape = (images.shape[0], 1, 1, 1)
+    if contrast:
+        mean = ops.mean(images, axis=(1, 2, 3), keepdims=True)
+        images = (images - mean) * (1.0 + contrast * _symmetric(shape, seed)) + mean
+    if brightness:
+        images = images + 2.0 * brightness * _symmetric(shape, seed)
+    return ops.clip(images, -1.0, 1.0)
+
+
+def _symmetric(shape: Sequence[int], seed: Any) -> Any:
+    return keras.random.uniform(shape, -1.0, 1.0, seed=seed)
+
+
+def _random_matrices(batch_size: int, seed: Any, rotation: float, shear: float, zoom: float) -> Any:
+    """Matrices (B, 2, 2) from places in the result to places in the image, both from the centre: x right, y down."""
+    turn = _symmetric((batch_size,), seed) * math.radians(rotation)
+    tilt = ops.tan(_symmetric((batch_size,), seed) * math.radians(shear))
+    scale = keras.random.uniform((batch_size,), zoom, 1.0, seed=seed)
+    cos, sin = scale * ops.cos(turn), scale * ops.sin(turn)
+    # scale * [[cos, -sin], [sin, cos]] @ [[1, tilt], [0, 1]]
+    rows = [ops.stack([cos, cos * tilt - sin], 1), ops.stack([sin, sin * tilt + cos], 1)]
+    return ops.stack(rows, 1)
+
+
+def transform_affine(images: Images, matrices: Any) -> Images:
+    """Linear maps about the centre, bilinear, mirrored at the edges (d c b a | a b c d | d c b a).
+
+    Gathers by hand, because `keras.ops.image.affine_transform` has no XLA kernel on TensorFlow and is up to ten times
+    slower on JAX. No gradient is needed here, and none should be taken: that of a gather is a slow scatter.
+
+    Args:
+        images: (B, H, H, C).
+        matrices: (B, 2, 2), from (x, y) in the result to (x, y) in the image, from the centre in pixels.
+    """
+    batch_size, size, _, channels = images.shape
+    centre = (size - 1) / 2
+    places = ops.arange(size, dtype="float32") - centre
+    x, y = ops.reshape(places, (1, 1, size)), ops.reshape(places, (1, size, 1))
+    entry = ops.reshape(matrices, (batch_size, 2, 2, 1, 1))
+    source_x = entry[:, 0, 0] * x + entry[:, 0, 1] * y + centre  # (B, H, H)
+    source_y = entry[:, 1, 0] * x + entry[:, 1, 1] * y + centre
+    left, top = ops.floor(source_x), ops.floor(source_y)
+    right_share, bottom_share = ops.expand_dims(source_x - left, -1), ops.expand_dims(source_y - top, -1)
+    pixels = ops.reshape(images, (-1, channels))
+    first = ops.reshape(ops.arange(batch_size) * size * size, (-1, 1, 1))  # pixel of each image
+
+    def row(y: Any) -> Any:
+        start = first + _mirrored(y, size) * size
+        values = [ops.take(pixels, start + _mirrored(left + step, size), axis=0) for step in (0, 1)]
+        return values[0] + (values[1] - values[0]) * right_share
+
+    upper, lower = row(top), row(top + 1)
+    return upper + (lower - upper) * bottom_share
+
+
+def _mirrored(places: Any, size: int) -> Any:
+    """Whole numbers, as floats of any size -> indices 0..size-1."""
+    index = ops.mod(ops.cast(places, "int32"), 2 * size)
+    return ops.minimum(index, 2 * size - 1 - index)

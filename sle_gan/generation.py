@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from sle_gan import pixels, weights
 from sle_gan.errors import UserError
-from sle_gan.models import Generator
+from sle_gan.models import generator_class
 
 # Images that are computed together. Constant, and the last group is filled up, because the kernels for
 # different batch sizes differ in the last bits: an image must not depend on how many others were asked for.
 GROUP = 4
 
 
-def load_generator(path: str | Path) -> Generator:
-    """Builds a generator from a weights file alone.
+class ImageGenerator(Protocol):
+    """What this module asks of a generator network."""
+
+    latent: int
+    noise_sizes: list[int]
+    inference: Callable[..., Any]  # (latents, noise maps) -> images in (-1, 1)
+
+
+def load_generator(path: str | Path) -> Any:
+    """Builds the network that a weights file names; see `sle_gan.models.GENERATORS`.
 
     Args:
         path: a generator_weights.h5, or a FastGAN checkpoint .pth (needs the extra `torch`).
@@ -34,10 +42,11 @@ def load_generator(path: str | Path) -> Generator:
         name, architecture, arrays = convert_fastgan(path)["generator"]
     else:
         name, architecture, arrays = weights.read(path)
-    if name != "Generator":
+    make = generator_class(name)
+    if make is None:
         raise UserError(f"{path} holds {weights.describe(name, architecture)}, not a generator")
     try:
-        generator = Generator(**architecture)
+        generator = make(**architecture)
     except (TypeError, ValueError) as error:
         described = weights.describe(name, architecture)
         raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
@@ -82,7 +91,7 @@ def seeded_noise(seed: int, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def generate_images(
-    generator: Generator, seeds: Iterable[int], truncation: float | None = None
+    generator: ImageGenerator, seeds: Iterable[int], truncation: float | None = None
 ) -> Iterator[np.ndarray]:
     """Generates one image for each seed.
 
@@ -105,7 +114,9 @@ def generate_images(
     yield from generate_from(generator, inputs())
 
 
-def generate_from(generator: Generator, inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]]) -> Iterator[np.ndarray]:
+def generate_from(
+    generator: ImageGenerator, inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]]
+) -> Iterator[np.ndarray]:
     """Generates images from pairs of a latent vector (latent,) and its noise maps (size, size, 1)."""
     source = iter(inputs)
     while group := list(islice(source, GROUP)):
@@ -116,7 +127,7 @@ def generate_from(generator: Generator, inputs: Iterable[tuple[np.ndarray, list[
 
 
 def interpolation(
-    generator: Generator, seeds: Sequence[int], frames: int, truncation: float | None = None
+    generator: ImageGenerator, seeds: Sequence[int], frames: int, truncation: float | None = None
 ) -> Iterator[np.ndarray]:
     """A loop through the images of the seeds, spherically interpolated, and back to the first.
 

@@ -29,6 +29,15 @@ def hinge_generator(logits: Any) -> Any:
     return -ops.mean(logits)
 
 
+def cross_entropy(logits: Any, target: float) -> Any:
+    """Mean binary cross-entropy of sigmoid(logits) with one target for all: 1 is "real", 0 is "generated".
+
+    A target between the two is a smoothed label (arXiv 1606.03498, section 3.4). Takes logits, because the
+    logarithm of a float32 sigmoid is lost where it rounds to 0 or 1.
+    """
+    return ops.mean(ops.softplus(logits) - target * logits)
+
+
 def l1(predictions: Any, targets: Any) -> Any:
     """Mean absolute difference."""
     return ops.mean(ops.abs(predictions - targets))

@@ -1,10 +1,8 @@
-"""One train step on the engine of KERAS_BACKEND, from a given state; writes the state and the losses after it.
+"""Train steps on the engine of KERAS_BACKEND, from a given state; writes the state and the last losses after them.
 
-    python engine_worker.py INITIAL.npz RESULT.npz     (makes INITIAL.npz if it is not there)
+    python engine_worker.py INITIAL.npz RESULT.npz MODEL STEPS     (makes INITIAL.npz if it is not there)
 
 With TF_CONFIG it is one of several processes that share the batch; each writes what it has.
-
-SGD replaces Adam, whose first steps turn rounding errors into full steps.
 """
 
 from __future__ import annotations
@@ -15,14 +13,12 @@ from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras
 import numpy as np
 from equal_draws import replace_draws
 from keras import ops
+from tiny_gans import BATCH, make_tiny
 
-from sle_gan.config import SLEGANConfig
 from sle_gan.engine import Devices, join_workers, replica_count
-from sle_gan.gans.slegan import SLEGAN
 from sle_gan.training.workers import read_workers
 
 
@@ -30,18 +26,13 @@ def numbers(state: dict) -> dict[str, np.ndarray]:
     return {name: ops.convert_to_numpy(variable.value) for name, variable in state.items()}
 
 
-def main(initial: Path, result: Path) -> None:
+def main(initial: Path, result: Path, model: str, steps: int) -> None:
     together = "TF_CONFIG" in os.environ
     if together:
         join_workers(*read_workers())
     devices = Devices(workers=together)
-    keras.utils.set_random_seed(0)
     with devices.scope():
-        gan = SLEGAN(SLEGANConfig(resolution=64, width=8, latent=16, batch_size=6, diff_augment=True))
-        for network in ("generator", "discriminator"):
-            optimizer = keras.optimizers.SGD(1e-3, name=f"{network}_sgd")
-            optimizer.build(getattr(gan, network).trainable_variables)
-            setattr(gan, f"{network}_optimizer", optimizer)
+        gan = make_tiny(model)
     state = gan.state()
     if not initial.exists():
         np.savez(initial, **numbers(state))
@@ -50,11 +41,11 @@ def main(initial: Path, result: Path) -> None:
         with devices.scope():
             for name, variable in state.items():
                 variable.assign(arrays[name])
-    replace_draws(6, replica_count if together else lambda: 1)
-    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
-    (losses,) = devices.compile(gan.train_step, state.values(), seed=0)([(images,)], 0)
+    replace_draws(BATCH, replica_count if together else lambda: 1)
+    images = np.random.default_rng(0).integers(0, 256, (steps, BATCH, 64, 64, 3), dtype=np.uint8)
+    losses = devices.compile(gan.train_step, state.values(), seed=0)([(batch,) for batch in images], 0)[-1]
     np.savez(result, **numbers(state), **{f"loss/{name}": value for name, value in losses.items()})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

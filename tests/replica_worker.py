@@ -1,13 +1,15 @@
 """Trains on two logical CPUs and on one with the double batch; prints how they differ as JSON.
 
-A process of its own: logical devices must be made before TensorFlow starts. Both runs see the same random numbers;
-SGD replaces Adam, whose first steps turn rounding errors into full steps.
+    python replica_worker.py MODEL
+
+A process of its own: logical devices must be made before TensorFlow starts. Both runs see the same random numbers.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -16,24 +18,16 @@ import numpy as np
 import tensorflow as tf
 from equal_draws import allowed_difference, replace_draws
 from keras import ops
+from tiny_gans import BATCH, make_tiny
 
-from sle_gan.config import SLEGANConfig
 from sle_gan.engine import Devices, RandomStream
-from sle_gan.gans.slegan import SLEGAN
 
-BATCH, STEPS = 6, 3  # shares of 3: no other axis of a draw has that size
-RATE = 1e-3
-CONFIG = SLEGANConfig(resolution=64, width=8, latent=16, batch_size=BATCH, diff_augment=True)
+STEPS = 3
 
 
-def train(devices: Devices) -> tuple[dict, dict, list, dict]:
-    keras.utils.set_random_seed(0)
+def train(devices: Devices, model: str) -> tuple[dict, dict, list, dict]:
     with devices.scope():
-        gan = SLEGAN(CONFIG)
-        gan.generator_optimizer = keras.optimizers.SGD(RATE)
-        gan.discriminator_optimizer = keras.optimizers.SGD(RATE)
-        gan.generator_optimizer.build(gan.generator.trainable_variables)
-        gan.discriminator_optimizer.build(gan.discriminator.trainable_variables)
+        gan = make_tiny(model)
     initial = {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
     step = devices.compile(gan.train_step, gan.state().values(), seed=0)
     images = np.random.default_rng(0).integers(0, 256, (STEPS, BATCH, 64, 64, 3), dtype=np.uint8)
@@ -45,7 +39,7 @@ def train(devices: Devices) -> tuple[dict, dict, list, dict]:
     return initial, first, losses, gan.state()
 
 
-def main() -> None:
+def main(model: str) -> None:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
@@ -58,8 +52,8 @@ def main() -> None:
         seed=0,
     )([(np.zeros((2, 1), np.uint8),)], 0)
     replace_draws(BATCH, lambda: tf.distribute.get_strategy().num_replicas_in_sync)
-    initial, first_1, losses_1, _ = train(one)
-    _, first_2, losses_2, state_2 = train(two)
+    initial, first_1, losses_1, _ = train(one, model)
+    _, first_2, losses_2, state_2 = train(two, model)
     floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]
     changes = {name: np.abs(first_1[name] - initial[name]).max() for name in floats}
     excess = {
@@ -93,4 +87,4 @@ def spread(random: RandomStream) -> list:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

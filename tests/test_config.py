@@ -98,7 +98,7 @@ def test_every_setting_has_a_flag_that_sets_it(config: type[TrainConfig]) -> Non
                 parser.parse_args([flag(field.name), "3"])
             continue
         if hints[field.name] is bool:
-            name = f"--no-{field.name}" if field.default else flag(field.name)
+            name = f"--no-{flag(field.name)[2:]}" if field.default else flag(field.name)
             value, arguments = not field.default, [name]
         else:
             value = typing.get_args(hints[field.name])[-1] if typing.get_origin(hints[field.name]) else 3

@@ -58,10 +58,10 @@ def test_two_processes_equal_one_with_the_whole_batch(engine: str, tmp_path: Pat
     worker = [sys.executable, str(TESTS / "engine_worker.py"), "initial.npz"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path}
     alone = {key: value for key, value in os.environ.items() if key != "TF_CONFIG"} | {"KERAS_BACKEND": engine}
-    finish([subprocess.Popen([*worker, "one.npz"], env=alone, **pipes)])  # type: ignore[call-overload]
+    finish([subprocess.Popen([*worker, "one.npz", "slegan", "1"], env=alone, **pipes)])  # type: ignore[call-overload]
     finish(
         [
-            subprocess.Popen([*worker, f"{i}.npz"], env=environment, **pipes)  # type: ignore[call-overload]
+            subprocess.Popen([*worker, f"{i}.npz", "slegan", "1"], env=environment, **pipes)  # type: ignore[call-overload]
             for i, environment in enumerate(environments(engine))
         ]
     )

@@ -17,6 +17,17 @@ def test_hinge() -> None:
     assert float(losses.hinge_real(LOGITS, margins)) == pytest.approx((2.8 + 1 + 0.4 + 0) / 4)
 
 
+def test_cross_entropy() -> None:
+    """-(t log s(x) + (1 - t) log(1 - s(x))), here in float64, with logits that float32's sigmoid rounds to 0 and 1."""
+    logits = np.array([-200.0, -3.0, 0.0, 0.7, 150.0])
+    for target in (0.0, 0.1, 0.9, 1.0):
+        expected = target * np.logaddexp(0, -logits) + (1 - target) * np.logaddexp(0, logits)
+        assert float(losses.cross_entropy(logits.astype(np.float32), target)) == pytest.approx(
+            expected.mean(), rel=1e-6
+        )
+    assert float(losses.cross_entropy(np.zeros(3, np.float32), 1.0)) == pytest.approx(np.log(2))
+
+
 def test_margins_are_between_four_fifths_and_one() -> None:
     margins = ops.convert_to_numpy(losses.random_margins((100, 50), seed=1))
     assert 0.8 <= margins.min() < 0.801 and 0.999 < margins.max() <= 1.0

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_backend
 from sle_gan.errors import UserError
@@ -35,6 +35,25 @@ examples:
 Weights of the feature networks are downloaded once. Offline, give --features-weights or set
 SLE_GAN_FEATURES_WEIGHTS: inception-2015-12-05.tgz, pt_inception-2015-12-05-6726825d.pth, ...
 """
+
+
+class _Reading(NamedTuple):
+    """How the pictures of a folder are read: at their own size, or as training reads them."""
+
+    resolution: int | None
+    channels: str = "rgb"
+    enlarge: str = "smooth"
+
+    @classmethod
+    def asked_for(cls, options: argparse.Namespace) -> _Reading:
+        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth")
+
+    def __str__(self) -> str:
+        if self.resolution is None:
+            return "own size"
+        grey = " grey" if self.channels == "grey" else ""
+        enlarged = ", small ones enlarged as pixels" if self.enlarge == "pixels" else ""
+        return f"{self.resolution}x{self.resolution}{grey} as trained on{enlarged}"
 
 
 def make_parser() -> Parser:
@@ -107,6 +126,16 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "generator's resolution where there is a generator)",
     )
     parser.add_argument(
+        "--channels",
+        choices=("rgb", "grey"),
+        help="with --resolution: what is kept of the pictures' channels (default: rgb, or those of the generator)",
+    )
+    parser.add_argument(
+        "--enlarge",
+        choices=("smooth", "pixels"),
+        help="with --resolution or a generator: how smaller pictures were enlarged in training (default: smooth)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         default=32,
@@ -126,11 +155,11 @@ def _stats(options: argparse.Namespace) -> None:
 
     _check_output("--output", options.output)
     _check_folder("--real", options.real)
+    _check_reading(options, generator=False)
     import_backend(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
-    statistics = _folder(
-        extractor, options.real, options.resolution, "Real images", keep_features=not options.moments_only
-    )
+    reading = _Reading.asked_for(options)
+    statistics = _folder(extractor, options.real, reading, "Real images", keep_features=not options.moments_only)
     statistics.save(options.output)
     print(f"{options.output}: {statistics.count} images, {extractor.name} features, {statistics.protocol}")
 
@@ -149,12 +178,13 @@ def _score(options: argparse.Namespace) -> None:
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
         if not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
+    _check_reading(options, _is_generator(options.fake))
     import_backend(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     keep = features_needed(metrics, options.bootstrap)
-    # The generator first: its resolution is the one at which the real pictures have to be read.
-    fake, resolution = _fake(extractor, options, keep)
-    real = _set(extractor, "--real", options.real, resolution, "Real images", keep)
+    # The generator first: the real pictures have to be read at its resolution, and grey if its own are.
+    fake, reading = _fake(extractor, options, keep)
+    real = _set(extractor, "--real", options.real, reading, "Real images", keep)
     scores = compute_scores(real, fake, metrics, seed=options.seed, bootstrap=options.bootstrap, progress=True)
     print(format_scores(scores, extractor.describe))
     for warning in scores.warnings:
@@ -165,20 +195,21 @@ def _score(options: argparse.Namespace) -> None:
 
 def _fake(
     extractor: FeatureExtractor, options: argparse.Namespace, keep: bool | None
-) -> tuple[FeatureStatistics, int | None]:
-    """The fake side, and the resolution at which the real side is to be read."""
-    if Path(options.fake).is_dir() or options.fake.endswith(".npz"):
+) -> tuple[FeatureStatistics, _Reading]:
+    """The fake side, and how the real side is to be read."""
+    reading = _Reading.asked_for(options)
+    if not _is_generator(options.fake):
         fake = _set(
             extractor,
             "--fake",
             options.fake,
-            options.resolution,
+            reading,
             "Fake images",
             keep,
             options.count,
             options.seed,
         )
-        return fake, options.resolution
+        return fake, reading
     from sle_gan.generation import generate_images, load_generator
     from sle_gan.metrics import collect_statistics
     from sle_gan.metrics.scoring import as_rgb
@@ -186,9 +217,11 @@ def _fake(
     count = options.count or _GENERATED
     batches = generate_images(load_generator(options.fake), range(options.seed, options.seed + count))
     first = next(batches)
-    side = first.shape[1]
-    if options.resolution not in (None, side):
-        raise UserError(f"--resolution {options.resolution}: {options.fake} generates {side} pixels; leave it out")
+    side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
+    for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
+        if given not in (None, own):
+            raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
+    reading = _Reading(side, channels, options.enlarge or "smooth")
     images: Iterator[np.ndarray] = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
     fake = collect_statistics(
         extractor,
@@ -197,19 +230,19 @@ def _fake(
         protocol={
             "source": options.fake,
             "seeds": f"{options.seed} to {options.seed + count - 1}",
-            "preparation": _prepared(side),
+            "preparation": str(reading),
         },
         progress="Fake images",
         total=count,
     )
-    return fake, side
+    return fake, reading
 
 
 def _set(
     extractor: FeatureExtractor,
     flag: str,
     source: str,
-    resolution: int | None,
+    reading: _Reading,
     title: str,
     keep: bool | None,
     count: int | None = None,
@@ -223,13 +256,13 @@ def _set(
             raise UserError(f"--count {count}: {source} holds statistics, of which no images can be drawn")
         return FeatureStatistics.load(source).require(extractor.version, source)
     _check_folder(flag, source)
-    return _folder(extractor, source, resolution, title, keep_features=keep, count=count, seed=seed)
+    return _folder(extractor, source, reading, title, keep_features=keep, count=count, seed=seed)
 
 
 def _folder(
     extractor: FeatureExtractor,
     folder: str,
-    resolution: int | None,
+    reading: _Reading,
     title: str,
     *,
     keep_features: bool | None,
@@ -238,8 +271,8 @@ def _folder(
 ) -> FeatureStatistics:
     from sle_gan.metrics import ImageFolder, collect_statistics
 
-    images = ImageFolder(folder, count, seed, resolution)
-    protocol: dict[str, Any] = {"source": folder, "preparation": _prepared(resolution)}
+    images = ImageFolder(folder, count, seed, *reading)
+    protocol: dict[str, Any] = {"source": folder, "preparation": str(reading)}
     if len(images.names) < images.found:
         protocol["drawn"] = f"{len(images.names)} of {images.found} by seed {seed}"
     statistics = collect_statistics(
@@ -250,10 +283,6 @@ def _folder(
         print(f"warning: skipped {reason}", file=sys.stderr)
     statistics.protocol["skipped"] = len(images.skipped)
     return statistics
-
-
-def _prepared(resolution: int | None) -> str:
-    return "own size" if resolution is None else f"{resolution}x{resolution} as trained on"
 
 
 def format_scores(scores: Scores, resize: str) -> str:
@@ -291,6 +320,16 @@ def format_scores(scores: Scores, resize: str) -> str:
 def _check_folder(flag: str, path: str) -> None:
     if not Path(path).is_dir():
         raise UserError(f"{flag} {path}: expected a folder of pictures (or the .npz of evaluate.py stats)")
+
+
+def _is_generator(path: str) -> bool:
+    return not (Path(path).is_dir() or path.endswith(".npz"))
+
+
+def _check_reading(options: argparse.Namespace, generator: bool) -> None:
+    given = next((name for name in ("channels", "enlarge") if getattr(options, name)), None)
+    if given and not options.resolution and not generator:
+        raise UserError(f"--{given} {getattr(options, given)} is for pictures read at a --resolution; give one, too")
 
 
 def _check_output(flag: str, path: str) -> None:

@@ -18,6 +18,7 @@ examples:
   train.py --name flowers --resume                     go on after a stop
   train.py --name flowers --resume --steps 80000       go on for longer
   train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
+  train.py --model dcgan --data-folder frogs --rotation 15 --zoom 0.8 --preview-augmentation frogs.png
 """
 
 
@@ -35,6 +36,11 @@ def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
     how.add_argument("--override", action="store_true", help="delete the run of this --name and start anew")
     how.add_argument("--resume", action="store_true", help="go on from the newest checkpoint of --name")
     how.add_argument("--dry-run", action="store_true", help="check settings, pictures and weights; write no run")
+    how.add_argument(
+        "--preview-augmentation",
+        metavar="FILE",
+        help="write a PNG of training pictures beside their augmented versions, and no run",
+    )
     parser.add_argument("--config", metavar="FILE", help="settings from a JSON file, such as a run's config.json")
     add_engine_flag(parser)
     add_flags(parser, config)
@@ -46,18 +52,24 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     arguments = vars(make_parser(_chosen_config(argv)).parse_args(argv))
     override, resume, dry_run = (arguments.pop(key) for key in ("override", "resume", "dry_run"))
-    engine, file = arguments.pop("engine"), arguments.pop("config")
+    engine, file, preview = (arguments.pop(key) for key in ("engine", "config", "preview_augmentation"))
     given = {**(read_config_file(file) if file else {}), **arguments}
     if resume:
         from sle_gan.training.resume import resumed_config
 
         config = resumed_config(given)
     else:
-        config = _new_config(given, override)
+        config = _new_config(given)
+        if preview:
+            _check_png("--preview-augmentation", preview)
+        else:
+            _check_place(config, override)
     import_backend(engine)
     from sle_gan.training import run
 
-    if dry_run:
+    if preview:
+        run.preview_augmentation(config, preview)
+    elif dry_run:
         run.dry_run(config)
     else:
         run.train(config, resume=resume, override=override)
@@ -86,10 +98,7 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     return CONFIGS[DEFAULT_MODEL]
 
 
-def _new_config(given: dict[str, Any], override: bool) -> TrainConfig:
-    from sle_gan.training.run_folder import check_new
-    from sle_gan.training.workers import read_workers
-
+def _new_config(given: dict[str, Any]) -> TrainConfig:
     model = given.pop("model", DEFAULT_MODEL)
     config = CONFIGS[model](**given).validated()
     for flag, folder in config.folders.items():
@@ -97,6 +106,19 @@ def _new_config(given: dict[str, Any], override: bool) -> TrainConfig:
             raise UserError(f"{flag} is missing; give the folder with your pictures")
         if not Path(folder).is_dir():
             raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
+    return config
+
+
+def _check_place(config: TrainConfig, override: bool) -> None:
+    from sle_gan.training.run_folder import check_new
+    from sle_gan.training.workers import read_workers
+
     if not config.distributed or read_workers().index == 0:  # the first process makes the run
         check_new(config, override)
-    return config
+
+
+def _check_png(flag: str, file: str) -> None:
+    if Path(file).suffix.lower() != ".png":
+        raise UserError(f"{flag} {file} is no .png; expected a name such as augmentation.png")
+    if not Path(file).absolute().parent.is_dir():
+        raise UserError(f"{flag} {file}: the folder it should go to does not exist")

@@ -57,6 +57,11 @@ class TrainConfig:
     channels: Literal["rgb", "grey", "rgba"] = option(
         "rgb", "what is kept of the pictures' channels", group=NETWORKS, fixed=True
     )
+    enlarge: Literal["smooth", "pixels"] = option(
+        "smooth",
+        "how pictures smaller than the resolution grow: smooth (Lanczos), or pixels, which stay squares",
+        group=DATA,
+    )
     steps: int | None = option(
         None, f"train to this step (default {DEFAULT_STEPS:,}, unless --epochs is given)", group=TRAINING
     )
@@ -64,6 +69,11 @@ class TrainConfig:
         None, "train for this many passes over the pictures, instead of --steps", group=TRAINING
     )
     batch_size: int = option(8, "images per step, over all devices", group=TRAINING)
+    drop_last: bool = option(
+        False,
+        "leave out what a pass over the pictures has left after its last whole batch, so that no batch has one twice",
+        group=TRAINING,
+    )
     G_learning_rate: float = option(2e-4, "learning rate of the generator's Adam", group=TRAINING)
     D_learning_rate: float = option(2e-4, "learning rate of the discriminator's Adam", group=TRAINING)
     ema_decay: float = option(
@@ -171,6 +181,8 @@ class TrainConfig:
 
     def total_steps(self, image_count: int) -> int:
         """The step at which training ends, for a set of this many pictures."""
+        if self.epochs is not None and self.drop_last:
+            return self.epochs * (image_count // self.batch_size)
         if self.epochs is not None:
             return max(1, math.ceil(self.epochs * image_count / self.batch_size))
         return self.steps or DEFAULT_STEPS

@@ -58,6 +58,7 @@ def load_dataset(
     cache_folder: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: bool = True,
+    enlarge: str = "smooth",
 ) -> Dataset:
     """All pictures under `folder`, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
@@ -66,9 +67,10 @@ def load_dataset(
     `workers` threads decode, by default one for each CPU. `progress` shows a bar when it takes over a second.
 
     Raises `UserError` when the folder is missing or holds no picture, when no file or less than half of
-    them can be decoded, and when `resolution` or `channels` ("rgb", "grey", "rgba") is wrong.
+    them can be decoded, and when `resolution`, `channels` ("rgb", "grey", "rgba") or `enlarge` ("smooth", "pixels")
+    is wrong.
     """
-    settings = PixelSettings(resolution, channels)
+    settings = PixelSettings(resolution, channels, enlarge)
     workers = worker_count(workers)
     source = checked_folder(folder)
     names, unlisted = find_images(source)
@@ -114,6 +116,8 @@ def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progres
     unreadable: dict[str, str] = {}
     total = hashlib.blake2b(digest_size=16)
     total.update(repr((FORMAT_VERSION, settings.resolution, settings.channels)).encode())
+    if settings.enlarge != "smooth":  # the default leaves digests as they were before there was a choice
+        total.update(settings.enlarge.encode())
     for name in tqdm(names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
         try:
             content = content_hash(source / name)
@@ -160,7 +164,7 @@ class _Decoding:
             return self.unreadable[name]
         try:
             check_file(self.source / name)
-            return decode_image(self.source / name, self.settings.resolution, self.settings.channels)
+            return decode_image(self.source / name, **self.settings.to_dict())
         except Exception as error:  # whatever Pillow raises on a hostile file becomes that file's reason
             return decode_failure(error)
 

@@ -17,11 +17,12 @@ MAX_ASPECT = 16
 MAX_PIXELS = 89_478_485
 
 # What is tried, whatever the file is called. Left open, Pillow would start Ghostscript on a mislabelled .eps.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # JPEGs decode at 1/2, 1/4 or 1/8 for less work (12 megapixels to 256: 89 ms, not 240), as long as this many
 # times the target is left. Measured on a zone plate: aliases of 0.7 levels at 3, of 3.6 at 2; 0.5 is rounding.
 _DRAFT = 3
 _CHANNELS = {"rgb": 3, "grey": 1, "rgba": 4}
+_ENLARGE = ("smooth", "pixels")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,10 +37,14 @@ _UPRIGHT = {
 
 @dataclass(frozen=True)
 class PixelSettings:
-    """What every image becomes: `resolution` pixels square, `channels` "rgb", "grey" or "rgba"."""
+    """What every image becomes: `resolution` pixels square, `channels` "rgb", "grey" or "rgba".
+
+    A smaller picture is enlarged "smooth", by Lanczos, or as "pixels", each of which stays a square.
+    """
 
     resolution: int = 256
     channels: str = "rgb"
+    enlarge: str = "smooth"
 
     def __post_init__(self) -> None:
         try:
@@ -50,6 +55,8 @@ class PixelSettings:
             raise UserError(f"resolution {self.resolution!r}: expected a whole number from 4 to 4096")
         if not isinstance(self.channels, str) or self.channels not in _CHANNELS:
             raise UserError(f"channels {self.channels!r}: expected one of {', '.join(_CHANNELS)}")
+        if self.enlarge not in _ENLARGE:
+            raise UserError(f"enlarge {self.enlarge!r}: expected one of {', '.join(_ENLARGE)}")
         object.__setattr__(self, "resolution", resolution)  # a numpy integer is no JSON
 
     @property
@@ -67,14 +74,17 @@ def cover_box(width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
-def decode_image(path: str | os.PathLike[str], resolution: int = 256, channels: str = "rgb") -> np.ndarray:
+def decode_image(
+    path: str | os.PathLike[str], resolution: int = 256, channels: str = "rgb", enlarge: str = "smooth"
+) -> np.ndarray:
     """Reads one picture as uint8 of shape (resolution, resolution, C), C = 3, 1 ("grey") or 4 ("rgba").
 
     EXIF orientation is honoured; the largest centred square is cut and resized with Lanczos (antialiased):
-    nothing is squashed. Any mode is converted: alpha over white (kept by "rgba"), palettes, CMYK, 1-bit;
-    16-bit grey is divided by 257; 32-bit and float grey are taken as 0..1, 0..255 or 0..65535, whichever
-    is the first to hold all values, else stretched from their minimum and maximum. An animation gives its
-    first frame.
+    nothing is squashed. Where that square is smaller than the resolution, `enlarge` "pixels" keeps the pixels
+    of pixel art as squares of one size, which Lanczos would blur. Any mode is converted: alpha over white
+    (kept by "rgba"), palettes, CMYK, 1-bit; 16-bit grey is divided by 257; 32-bit and float grey are taken as
+    0..1, 0..255 or 0..65535, whichever is the first to hold all values, else stretched from their minimum and
+    maximum. An animation gives its first frame.
 
     Raises an exception whose message is the reason when the file is no picture (of any format named in
     `IMAGE_SUFFIXES`), is damaged, has a side under `MIN_SIDE` pixels (nothing to learn from when enlarged),
@@ -82,9 +92,9 @@ def decode_image(path: str | os.PathLike[str], resolution: int = 256, channels: 
     than `MAX_PIXELS` pixels (a decompression bomb, or as dangerous). Pillow has no closed list of
     exceptions; expect any.
     """
-    settings = PixelSettings(resolution, channels)
+    settings = PixelSettings(resolution, channels, enlarge)
     try:
-        image = Image.open(path, formats=_FORMATS)
+        image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
         raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
     with image:
@@ -92,9 +102,11 @@ def decode_image(path: str | os.PathLike[str], resolution: int = 256, channels: 
         image.draft(None, (_DRAFT * settings.resolution, _DRAFT * settings.resolution))
         image.load()
         whole = _to_8_bit(_upright(image))
+        box = cover_box(*whole.size)
+        if settings.enlarge == "pixels" and box[2] - box[0] < settings.resolution:
+            return _to_array(_enlarge_pixels(whole.crop(box), settings.resolution), settings)
         size = (settings.resolution, settings.resolution)
-        small = whole.resize(size, Image.Resampling.LANCZOS, box=cover_box(*whole.size))
-    return _to_array(small, settings)
+        return _to_array(whole.resize(size, Image.Resampling.LANCZOS, box=box), settings)
 
 
 def decode_failure(error: Exception) -> str:
@@ -156,6 +168,21 @@ def _rescaled(image: Image.Image, full: float | None) -> Image.Image:
         values, full = values - low, max(high - low, 1e-30)
     values = np.nan_to_num(values, nan=0.0, posinf=full, neginf=0.0)
     return Image.fromarray(np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8))
+
+
+def _enlarge_pixels(image: Image.Image, resolution: int) -> Image.Image:
+    """A square image with every pixel as a square of resolution / side: the mean over the area of each new pixel.
+
+    Nearest would make some of the squares a pixel wider than others; where the ratio is whole, this is nearest.
+    """
+    side = image.width
+    edges = np.arange(side + 1) * (resolution / side)  # of the old pixels, in new ones
+    new = np.arange(resolution)[:, None]
+    overlap = np.clip(np.minimum(new + 1, edges[1:]) - np.maximum(new, edges[:-1]), 0, None)  # (resolution, side)
+    pixels = np.asarray(image).reshape(side, side, -1).astype(np.float64)
+    enlarged = np.einsum("ij,kl,jlc->ikc", overlap, overlap, pixels, optimize=True)
+    data = np.rint(enlarged).astype(np.uint8).tobytes()
+    return Image.frombytes(image.mode, (resolution, resolution), data)
 
 
 def _to_array(image: Image.Image, settings: PixelSettings) -> np.ndarray:

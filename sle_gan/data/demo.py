@@ -1,15 +1,11 @@
 """The procedural demo set: pictures of single flowers, for a first run without any data."""
 
 import os
-import re
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from sle_gan.data.files import printable
 from sle_gan.data.flowers import draw_flower
-from sle_gan.data.parallel import ordered_map, worker_count
+from sle_gan.data.numbered import write_numbered
 from sle_gan.errors import UserError
 
 
@@ -29,38 +25,5 @@ def draw_demo_set(
     for name, value, low in (("count", count, 1), ("resolution", resolution, 16), ("seed", seed, 0)):
         if value < low:
             raise UserError(f"{name} {value!r}: expected at least {low}")
-    target = Path(folder).expanduser()
-    _check_target(target, count)
-    drawn = ordered_map(partial(_save, target, resolution, seed), range(count), worker_count(None))
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for _ in tqdm(drawn, "Drawing flowers", count, unit="image", delay=1, disable=not progress):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write the demo pictures to {printable(str(target))!r}: {error.strerror or error}; "
-            "give a folder that can be written and has space"
-        ) from error
-    return target
-
-
-def _check_target(target: Path, count: int) -> None:
-    shown = printable(str(target))
-    if target.exists() and not target.is_dir():
-        raise UserError(f"{shown!r} is a file; give a new or empty folder for the demo pictures")
-    for path in sorted(target.iterdir()) if target.exists() else ():
-        match = re.fullmatch(r"flower_(\d{4,})\.png(\.tmp)?", path.name)  # .tmp: a run was killed
-        if path.name.startswith("."):  # what a file manager leaves
-            continue
-        if match is None or int(match[1]) >= count:
-            raise UserError(
-                f"the folder {shown!r} already holds {printable(path.name)!r}, which is no part of this "
-                "demo set; give a new or empty folder"
-            )
-
-
-def _save(target: Path, resolution: int, seed: int, number: int) -> None:
-    path = target / f"flower_{number:04}.png"
-    temporary = path.with_suffix(".png.tmp")
-    draw_flower(resolution, seed, number).save(temporary, format="PNG", compress_level=3)
-    temporary.replace(path)  # a run that is stopped leaves no half a picture
+    write_numbered(folder, "flower", count, partial(draw_flower, resolution, seed), "the demo pictures", progress)
+    return Path(folder).expanduser()

@@ -18,8 +18,8 @@ class BatchLoader:
     """Batches `first_batch`, `first_batch + 1`, ... for ever, of images uint8 (N, R, R, C) of one or more domains.
 
     A thread gathers `prefetch` batches ahead. `next()` and iteration give (k, batch): the batch's number
-    and a tuple with uint8 (B, R, R, C) for each domain, contiguous and the consumer's own. The images of domain d
-    are `batch_indices(N_d, B, domain_seed(seed, d), k)`: domains are paired at random and may differ in size.
+    and a tuple with uint8 (B, R, R, C) for each domain, contiguous and the consumer's own. The images of domain d are
+    `batch_indices(N_d, B, domain_seed(seed, d), k, drop_last)`: domains are paired at random and may differ in size.
     `waited_s` is how many seconds the consumer has waited in all: near zero when the thread keeps up.
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
     Use it as a context manager, or call `close()`. With `gather=False` a batch holds the indices, int32 (B,), in
@@ -34,16 +34,18 @@ class BatchLoader:
         first_batch: int = 0,
         prefetch: int = 2,
         gather: bool = True,
+        drop_last: bool = False,
     ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
         for images in domains:  # wrong arguments fail here, not in the thread
-            batch_indices(len(images), batch_size, seed, first_batch)
+            batch_indices(len(images), batch_size, seed, first_batch, drop_last)
         self.waited_s = 0.0
         self._domains = tuple(domains)
         self._batch_size = batch_size
         self._seed = seed
         self._gathers = gather
+        self._drop_last = drop_last
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
@@ -79,7 +81,8 @@ class BatchLoader:
     def _gather(self, k: int) -> Batch:
         batch = []
         for domain, images in enumerate(self._domains):
-            indices = batch_indices(len(images), self._batch_size, domain_seed(self._seed, domain), k)
+            seed = domain_seed(self._seed, domain)
+            indices = batch_indices(len(images), self._batch_size, seed, k, self._drop_last)
             if self._gathers:
                 batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
                 release_pages(images)

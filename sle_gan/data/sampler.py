@@ -5,18 +5,26 @@ from functools import lru_cache
 import numpy as np
 
 
-def batch_indices(num_images: int, batch_size: int, seed: int, k: int) -> np.ndarray:
+def batch_indices(num_images: int, batch_size: int, seed: int, k: int, drop_last: bool = False) -> np.ndarray:
     """Indices of the images in batch `k`: int64 (batch_size,), each in 0..num_images-1.
 
     They are positions k*B .. k*B+B-1 of an endless row of permutations, one an epoch, each a function of
     (seed, epoch). Every image comes once an epoch, also where batches straddle epochs or are larger than
     the set. `seed` is in 0..2**64-1. Raises `ValueError` for other arguments.
+
+    With `drop_last` no batch straddles epochs, so that none holds an image twice: an epoch has N // B batches,
+    and the N % B images that its permutation leaves over are left out of it. There B may not exceed N.
     """
     if num_images < 1 or batch_size < 1 or k < 0 or not 0 <= seed < 2**64:
         raise ValueError(
             f"num_images {num_images}, batch_size {batch_size}, seed {seed}, k {k}: "
             "expected num_images and batch_size >= 1, k >= 0 and seed in 0..2**64-1"
         )
+    if drop_last:
+        if batch_size > num_images:
+            raise ValueError(f"batch_size {batch_size}: expected at most num_images {num_images} with drop_last")
+        epoch, place = divmod(k, num_images // batch_size)
+        return _permutation(num_images, seed, epoch)[place * batch_size :][:batch_size].copy()
     start, stop = k * batch_size, (k + 1) * batch_size
     parts = []
     while start < stop:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import engine
+from sle_gan import engine, pixels
 from sle_gan.config import TrainConfig
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
@@ -99,6 +99,11 @@ class GAN(ABC):
     def end_step(self, random: engine.RandomStream) -> None:
         """What follows the last update, such as the averages of networks; nothing by default."""
         del random
+
+    def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
+        """Training images uint8 (B, R, R, C) -> float in (-1, 1), with all augmentation that the settings ask for."""
+        del random
+        return pixels.to_model(images)
 
     @abstractmethod
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:

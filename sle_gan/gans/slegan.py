@@ -115,14 +115,14 @@ class SLEGAN(GAN):
         policy = self.config.policy_names if self.config.diff_augment else ()
         return augment.diff_augment(scales, policy, seed)
 
-    def _prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
+    def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
         real = pixels.to_model(images)
         if self.config.flip:
             real = augment.random_flip(real, random.fold("flip"))
         return self._augment([real], random.fold("augment real"))[0]
 
     def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        real = self._prepare_real(images, random)
+        real = self.prepare_real(images, random)
         margins = [losses.random_margins((real.shape[0], 50), random.fold(key)) for key in ("real", "fake")]
         offset: Any = (4, 4)
         if self.config.crop == "random":

@@ -33,12 +33,17 @@ class ImageFolder:
         count: int | None = None,
         seed: int = 0,
         resolution: int | None = None,
+        channels: str = "rgb",
+        enlarge: str = "smooth",
     ) -> None:
-        """count: at most so many, drawn at random without repeats by `seed`; None for all."""
+        """count: at most so many, drawn at random without repeats by `seed`; None for all.
+
+        channels, enlarge: with a resolution, as in training; "grey" is repeated to three channels.
+        """
         if resolution is not None and not 8 <= resolution <= 4096:
             raise UserError(f"resolution {resolution}: expected 8 to 4096 pixels")
         self.folder = Path(folder).expanduser()
-        self.resolution = resolution
+        self.resolution, self.channels, self.enlarge = resolution, channels, enlarge
         names, _ = find_images(self.folder)
         self.found = len(names)
         if count is not None and count < len(names):
@@ -51,7 +56,8 @@ class ImageFolder:
         """uint8 (H, W, 3), or None where the file gives no picture. May be called from several threads."""
         try:
             if self.resolution is not None:
-                return decode_image(self.folder / name, self.resolution)
+                image = decode_image(self.folder / name, self.resolution, self.channels, self.enlarge)
+                return np.repeat(image, 3, axis=2) if self.channels == "grey" else image
             return decode_rgb(self.folder / name)
         except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
             self.skipped.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")

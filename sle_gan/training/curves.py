@@ -25,8 +25,9 @@ def draw_curves(log: Path, target: Path) -> None:
         "reconstruction losses": reconstructions,
         "images per second": ["images_per_second"],
     }
-    figure = Figure(figsize=(15, 4), layout="constrained")
-    for axes, (title, keys) in zip(figure.subplots(1, 3), panels.items()):
+    panels = {title: keys for title, keys in panels.items() if keys}
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    for axes, (title, keys) in zip(figure.subplots(1, len(panels)), panels.items()):
         for key in keys:
             values = np.array([line.get(key, np.nan) for line in lines], float)
             (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)

@@ -50,11 +50,10 @@ class Console(Listener):
         )
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
-        losses = {
-            "G": logs["generator"],
-            "D": logs["real"] + logs["fake"],
-            "rec": sum(value for key, value in logs.items() if key.startswith("reconstruct")),
-        }
+        losses = {"G": logs["generator"], "D": logs["real"] + logs["fake"]}
+        reconstructions = [value for key, value in logs.items() if key.startswith("reconstruct")]
+        if reconstructions:
+            losses["rec"] = sum(reconstructions)
         text = " ".join(f"{key} {value:.2f}" for key, value in losses.items())
         self._bar.set_postfix_str(f"step {step:,} {text}{self._fid}", refresh=False)
         self._bar.update(step * self._batch_size - self._bar.n)

@@ -106,6 +106,7 @@ class Trainer:
             first_step,
             prefetch=2 * steps_per_call(self.config, self.devices.accelerated),
             gather=not resident,
+            drop_last=self.config.drop_last,
         )
         with Signals() as signals, batches as loader:
             if first_step == 0:

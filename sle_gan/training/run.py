@@ -7,21 +7,24 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import keras
 
 from sle_gan import engine, weights
-from sle_gan.config import TrainConfig
+from sle_gan.config import TrainConfig, flag
 from sle_gan.convert import convert_fastgan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
+from sle_gan.pictures import save_png
 from sle_gan.training import listeners
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.loop import Outcome, Trainer
+from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.workers import read_workers
 
@@ -99,18 +102,38 @@ def dry_run(config: TrainConfig) -> None:
     print(f"would write to {config.run_folder}; nothing was written there")
 
 
+def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
+    """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
+    devices = _open_devices(config)
+    datasets = _load_pictures(config)
+    gan = _make(config, devices)
+    save_png(draw_augmentation(gan, datasets[0].images), file)
+    print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
+
+
 def _load_pictures(config: TrainConfig) -> list[Dataset]:
     """The pictures of every domain."""
     datasets = []
     for folder in config.folders.values():
-        dataset = load_dataset(folder, config.resolution, config.channels)
+        dataset = load_dataset(folder, config.resolution, config.channels, enlarge=config.enlarge)
         for file in dataset.skipped[:20]:
             print(f"skipped {file}")
         if len(dataset.skipped) > 20:
             print(f"skipped {len(dataset.skipped) - 20} more files")
         print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {folder}")
+        if config.drop_last and len(dataset) < config.batch_size:
+            raise UserError(
+                f"--batch-size is {config.batch_size}, but {folder} has {len(dataset)} pictures and batches with one "
+                f"twice are left out (drop_last); give {len(dataset)} or less, or {_without('drop_last', config)}"
+            )
         datasets.append(dataset)
     return datasets
+
+
+def _without(name: str, config: TrainConfig) -> str:
+    """How to turn a switch off that is on."""
+    on_by_default = {field.name: field.default for field in dataclasses.fields(config)}[name]
+    return f"--no-{flag(name)[2:]}" if on_by_default else f"leave out {flag(name)}"
 
 
 def _largest(datasets: Sequence[Dataset]) -> int:

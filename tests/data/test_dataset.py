@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sle_gan.data import Dataset, default_cache_folder, load_dataset, load_images
+from sle_gan.data import Dataset, decode_image, default_cache_folder, load_dataset, load_images
 from sle_gan.data import cache as cache_module
 from sle_gan.data import dataset as dataset_module
 from sle_gan.errors import UserError
@@ -29,7 +29,7 @@ def load(folder: Path, cache: Path, resolution: int = 16, channels: str = "rgb")
 def no_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it, and from then on decoding fails the test."""
 
-    def refuse(*args: object) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt("decoded again")
 
     return lambda: monkeypatch.setattr(dataset_module, "decode_image", refuse)
@@ -101,6 +101,16 @@ def test_a_change_of_the_files_is_seen(pictures: Path, cache: Path, change: Call
     fresh = load(pictures, cache.with_name("fresh"))
     assert (after.files, after.skipped) == (fresh.files, fresh.skipped)
     np.testing.assert_array_equal(after.images, fresh.images)
+
+
+def test_enlarging_has_its_own_entries(pictures: Path, cache: Path) -> None:
+    smooth, pixels = (load_dataset(pictures, 64, cache_folder=cache, enlarge=how) for how in ("smooth", "pixels"))
+    assert smooth.digest != pixels.digest
+    assert (smooth.images != pixels.images).mean() > 0.5
+    again = load_dataset(pictures, 64, cache_folder=cache, enlarge="pixels")
+    np.testing.assert_array_equal(again.images, pixels.images)
+    for name, image in zip(pixels.files, pixels.images):
+        np.testing.assert_array_equal(image, decode_image(pictures / name, 64, enlarge="pixels"))
 
 
 def test_settings_have_their_own_entries(pictures: Path, cache: Path, no_decoding: Callable[[], None]) -> None:

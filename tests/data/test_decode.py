@@ -266,3 +266,59 @@ def test_channels_are_checked(channels: object) -> None:
 
 def test_numpy_resolution_is_an_int() -> None:
     assert type(PixelSettings(np.int64(64)).resolution) is int
+
+
+# Enlarging
+
+
+def coverage(side: int, resolution: int) -> np.ndarray:
+    """Shares of old pixels (columns) in new ones (rows), counted on a grid that both divide."""
+    fine = np.arange(side * resolution)
+    shares = np.zeros((resolution, side))
+    np.add.at(shares, (fine // side, fine // resolution), 1 / side)
+    return shares
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(8, 40), st.integers(0, 9), st.integers(0, 2**32 - 1), st.sampled_from(["grey", "rgb", "rgba"]))
+def test_enlarged_pixels_are_squares(side: int, more: int, seed: int, channels: str) -> None:
+    """Every new pixel is the mean over the area that it covers, whatever the ratio of the sizes."""
+    shape = (side, side + more, {"grey": 1, "rgb": 3, "rgba": 4}[channels])
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    pixels[..., 3:] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if channels == "grey" else pixels).save(file, format="PNG")
+    enlarged = decode_image(file, 64, channels, "pixels")
+    shares, square = coverage(side, 64), pixels[:, more // 2 : more // 2 + side].astype(float)
+    expected = np.einsum("ij,kl,jlc->ikc", shares, shares, square)
+    assert np.abs(enlarged - expected).max() <= 0.5 + 1e-9
+
+
+def test_enlarging_pixels_by_a_whole_number_copies_them(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    twice = decode_image(tmp_path / "a.png", 64, "rgb", "pixels")
+    np.testing.assert_array_equal(twice, pixels.repeat(4, axis=0).repeat(4, axis=1))
+    assert (decode_image(tmp_path / "a.png", 64) != twice).mean() > 0.5  # by default it is Lanczos
+
+
+def test_enlarging_does_not_touch_what_is_larger(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for resolution in (16, 40):
+        smooth, kept = (decode_image(tmp_path / "a.png", resolution, "rgb", how) for how in ("smooth", "pixels"))
+        np.testing.assert_array_equal(smooth, kept)
+
+
+def test_invisible_colours_do_not_bleed_when_enlarged(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (10, 10), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 5, 10))
+    image.save(tmp_path / "a.png")
+    enlarged = decode_image(tmp_path / "a.png", 25, "rgb", "pixels")  # 2.5: the middle column is half of each
+    np.testing.assert_allclose(enlarged[0, 11:14], [[0, 0, 255], [128, 128, 255], [255, 255, 255]], atol=1)
+
+
+@pytest.mark.parametrize("enlarge", ["nearest", "", None])
+def test_enlarging_is_checked(enlarge: object) -> None:
+    with pytest.raises(UserError, match="expected one of smooth, pixels"):
+        PixelSettings(64, "rgb", enlarge)  # type: ignore[arg-type]

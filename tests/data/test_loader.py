@@ -61,6 +61,16 @@ def test_domains_of_unequal_sizes_are_paired_at_random() -> None:
             assert (a != c).any()
 
 
+def test_dropping_the_last_batch_of_each_domain() -> None:
+    other = np.arange(5 * 2 * 2, dtype=np.uint8).reshape(5, 2, 2, 1)
+    with BatchLoader([IMAGES, other], 3, seed=3, drop_last=True) as loader:
+        for k, (a, b) in islice(loader, 5):
+            np.testing.assert_array_equal(a, IMAGES[batch_indices(7, 3, 3, k, drop_last=True)])
+            np.testing.assert_array_equal(b, other[batch_indices(5, 3, domain_seed(3, 1), k, drop_last=True)])
+    with pytest.raises(ValueError, match="at most num_images 5"):
+        BatchLoader([IMAGES, other], 6, seed=3, drop_last=True)
+
+
 def test_resuming_gives_the_same() -> None:
     with BatchLoader([IMAGES], 3, seed=1) as loader:
         straight = [batch for _, batch in islice(loader, 8)]

@@ -42,6 +42,23 @@ def test_batch_size_only_cuts_the_row(num_images: int, batch_size: int, seed: in
     np.testing.assert_array_equal(batch_indices(num_images, batch_size, seed, k), ones)
 
 
+@given(sizes, st.integers(1, 40), seeds)
+def test_dropping_the_last_batch(num_images: int, batch_size: int, seed: int) -> None:
+    """An epoch is as many whole batches as fit, of images that differ; what is left over changes with the epoch."""
+    batch_size = min(batch_size, num_images)
+    fit = num_images // batch_size
+    for epoch in range(3):
+        rows = [batch_indices(num_images, batch_size, seed, epoch * fit + i, drop_last=True) for i in range(fit)]
+        seen = np.concatenate(rows)
+        assert all(row.shape == (batch_size,) for row in rows)
+        np.testing.assert_array_equal(seen, batch_indices(num_images, num_images, seed, epoch)[: fit * batch_size])
+
+
+def test_dropping_the_last_batch_needs_one() -> None:
+    with pytest.raises(ValueError, match="at most num_images 3"):
+        batch_indices(3, 4, 0, 0, drop_last=True)
+
+
 def test_epochs_and_seeds_differ() -> None:
     orders = {tuple(batch_indices(50, 50, seed, k)) for seed in (0, 1, 2**63) for k in range(5)}
     assert len(orders) == 15
@@ -60,6 +77,7 @@ def test_values_never_change() -> None:
 
 def test_result_may_be_changed() -> None:
     batch_indices(4, 4, 0, 0)[:] = 0
+    batch_indices(4, 4, 0, 0, drop_last=True)[:] = 0
     np.testing.assert_array_equal(np.sort(batch_indices(4, 4, 0, 0)), np.arange(4))
 
 

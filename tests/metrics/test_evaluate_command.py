@@ -151,6 +151,7 @@ def test_mistakes_are_one_line(folders: tuple[Path, Path], mobilenet_weights: Pa
     check_error(evaluate(*score[:-1], tmp_path / "missing.h5"), "no file with features weights")
     check_error(evaluate("score", "--real", tmp_path / "empty", "--fake", fake, *features), "no pictures")
     check_error(evaluate(*score[:5], "--features", "clip"), "invalid choice")
+    check_error(evaluate(*score, "--enlarge", "pixels"), "--enlarge pixels is for pictures read at a --resolution")
     check_error(evaluate(*score, "--cou", 3), "unrecognized arguments")
 
 
