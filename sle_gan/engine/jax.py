@@ -122,6 +122,34 @@ class Adam(keras.optimizers.Adam):
         self.assign_sub(variable, learning_rate * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
 
 
+def all_gather(x: Any) -> Any:
+    """The batch itself: one program sees the whole batch, on however many devices it lies."""
+    return x
+
+
+def replica_part(x: Any) -> Any:
+    """All of what was gathered; see `replica_count`."""
+    return x
+
+
+def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
+    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's."""
+    return jax.checkpoint(fn)(*inputs)
+
+
+def after(values: Any, done: Any) -> Any:
+    """The values, to be used only once everything in `done` is computed; see the TensorFlow engine."""
+    return jax.lax.optimization_barrier((values, done))[0]
+
+
+def instance_norm(x: Any, epsilon: float) -> Any:
+    """Normalises every image's channels by their own moments over the map; NHWC in and out, nothing learned."""
+    wide = x.astype(jnp.float32)
+    centred = wide - jnp.mean(wide, axis=(1, 2), keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
+    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+
+
 def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], decay: Any) -> None:
     """average <- decay * average + (1 - decay) * variable, for pairs (average, variable)."""
     for average, variable in pairs:
