@@ -102,8 +102,12 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 
 
 def leaky_relu(x: Any, slope: float) -> Any:
-    """LeakyReLU; XLA chooses what it keeps for the gradient."""
-    return jax.nn.leaky_relu(x, slope)
+    """LeakyReLU; XLA chooses what it keeps for the gradient.
+
+    At zero, where DiffAugment's cutout puts whole regions, the gradient is the slope, as TensorFlow and PyTorch have
+    it; in `jax.nn.leaky_relu` it is 1.
+    """
+    return jnp.where(x > 0, x, slope * x)
 
 
 class Adam(keras.optimizers.Adam):
