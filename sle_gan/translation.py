@@ -9,13 +9,16 @@ strips before the next layer begins. That is the whole picture's translation up 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from sle_gan import pixels
+from sle_gan import pixels, weights
+from sle_gan.convert import convert_cyclegan, is_torch_file
+from sle_gan.errors import UserError
 from sle_gan.models.cyclegan import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,
@@ -25,6 +28,8 @@ from sle_gan.models.cyclegan import (
     UpConv2D,
 )
 
+# Images of one size that are translated together.
+GROUP = 4
 # Pixels that are translated in one piece, and about those of a strip of a larger picture.
 WHOLE_PIXELS = 1024 * 1024
 
@@ -54,6 +59,35 @@ def translate(
     else:
         result = _translate_in_strips(generator, extended, whole_pixels, progress)
     return result[:height, :width]
+
+
+def translate_batches(generator: ResNetGenerator, images: np.ndarray) -> Iterator[np.ndarray]:
+    """Translates images of one size, (N, H, W, C) uint8 -> (n, H, W, C) uint8, n <= `GROUP`, in their order."""
+    for start in range(0, len(images), GROUP):
+        group = images[start : start + GROUP]
+        full = np.concatenate([group, np.repeat(group[-1:], GROUP - len(group), axis=0)])  # one shape to compile for
+        yield ops.convert_to_numpy(pixels.to_uint8(generator.inference(pixels.to_model(full))))[: len(group)]
+
+
+def load_translator(path: str | Path) -> ResNetGenerator:
+    """Builds a translator from its weights alone.
+
+    Args:
+        path: an .h5 of a CycleGAN run, or a PyTorch file or hub folder of huggan's layout.
+
+    Raises:
+        UserError: if the file is missing, damaged, or holds another network.
+    """
+    if Path(path).is_dir() or is_torch_file(path):
+        name, architecture, arrays = convert_cyclegan(path)
+    else:
+        name, architecture, arrays = weights.read(path)
+    if name != ResNetGenerator.__name__:
+        found = weights.describe(name, architecture)
+        raise UserError(f"{path} holds {found}, not a CycleGAN's generator ({ResNetGenerator.__name__})")
+    translator = ResNetGenerator(**architecture)
+    weights.assign(weights.variables_by_path(translator), arrays, f"{path} is damaged")
+    return translator
 
 
 class _Map(NamedTuple):

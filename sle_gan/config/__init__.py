@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestion
+from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 
-CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig,)}
+CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig, CycleGANConfig)}
 DEFAULT_MODEL = SLEGANConfig.model
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "CONFIGS",
     "DEFAULT_MODEL",
     "HEADINGS",
+    "CycleGANConfig",
     "SLEGANConfig",
     "TrainConfig",
     "config_class",

@@ -71,7 +71,7 @@ class Stage(keras.layers.Layer):
     def _activate(self, x: Any) -> Any:
         if self.slope is None:
             return x
-        return ops.leaky_relu(x, self.slope) if self.slope else ops.relu(x)
+        return engine.leaky_relu(x, self.slope) if self.slope else ops.relu(x)
 
 
 class ReflectConv2D(Stage):
