@@ -83,18 +83,33 @@ def decode_image(path: str | os.PathLike[str], resolution: int = 256, channels: 
     exceptions; expect any.
     """
     settings = PixelSettings(resolution, channels)
-    try:
-        image = Image.open(path, formats=_FORMATS)
-    except UnidentifiedImageError:
-        raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
-    with image:
-        _check_size(*image.size)
+    with _open(path) as image:
         image.draft(None, (_DRAFT * settings.resolution, _DRAFT * settings.resolution))
         image.load()
         whole = _to_8_bit(_upright(image))
         size = (settings.resolution, settings.resolution)
         small = whole.resize(size, Image.Resampling.LANCZOS, box=cover_box(*whole.size))
-    return _to_array(small, settings)
+    return _to_array(small, settings.channels)
+
+
+def decode_whole(path: str | os.PathLike[str], channels: str = "rgb") -> np.ndarray:
+    """Reads one picture as uint8 (H, W, C) at its own size, upright; otherwise, and raising, as `decode_image`."""
+    with _open(path) as image:
+        image.load()
+        return _to_array(_to_8_bit(_upright(image)), channels)
+
+
+def _open(path: str | os.PathLike[str]) -> Image.Image:
+    try:
+        image = Image.open(path, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
+    try:
+        _check_size(*image.size)
+    except ValueError:
+        image.close()
+        raise
+    return image
 
 
 def decode_failure(error: Exception) -> str:
@@ -158,11 +173,12 @@ def _rescaled(image: Image.Image, full: float | None) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8))
 
 
-def _to_array(image: Image.Image, settings: PixelSettings) -> np.ndarray:
-    if settings.channels == "rgba":
+def _to_array(image: Image.Image, channels: str) -> np.ndarray:
+    if channels == "rgba":
         return np.array(image.convert("RGBA"))
     if image.mode == "RGBa":
         pixels = np.asarray(image).astype(np.uint16)
         over_white = pixels[..., :3] + (255 - pixels[..., 3:])
         image = Image.fromarray(np.minimum(over_white, 255).astype(np.uint8))  # Lanczos may overshoot
-    return np.array(image.convert("L" if settings.channels == "grey" else "RGB")).reshape(settings.shape)
+    converted = np.array(image.convert("L" if channels == "grey" else "RGB"))
+    return converted.reshape(*converted.shape[:2], _CHANNELS[channels])
