@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from sle_gan.config.base import DATA, NETWORKS, QUALITY, TRAINING, TrainConfig, check, flag, option
 
 DEFAULT_EPOCHS = 200
+_WEIGHTS = "an .h5 export, or a PyTorch file or folder of huggan's layout"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class CycleGANConfig(TrainConfig):
     width: int = option(64, "the networks' channels at full resolution", group=NETWORKS, fixed=True)
     blocks: int = option(
         9, "residual blocks of a generator; the paper takes 6 at 128 pixels", group=NETWORKS, fixed=True
+    )
+    generator_AB_weights: str | None = option(
+        None, f"start the generator from A to B from {_WEIGHTS}", metavar="PATH", group=NETWORKS, fixed=True
+    )
+    generator_BA_weights: str | None = option(
+        None, f"start the generator from B to A from {_WEIGHTS}", metavar="PATH", group=NETWORKS, fixed=True
     )
     steps: int | None = option(None, "train to this step, instead of --epochs", group=TRAINING)
     epochs: int | None = option(

@@ -17,6 +17,10 @@ from sle_gan.errors import UserError
 HUB_FILES = ("pytorch_model.bin", "model.pt")
 
 
+# Our networks that there are PyTorch files of.
+NETWORKS = ("ResNetGenerator", "PatchDiscriminator")
+
+
 def convert_cyclegan(path: str | Path) -> Converted:
     """Reads a generator or a discriminator: a state dict file, or a hub folder with one.
 

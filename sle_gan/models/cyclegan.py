@@ -207,7 +207,7 @@ class PatchDiscriminator(Network):
         _check_size(width, channels)
         self.width, self.channels = width, channels
         hidden: dict[str, Any] = {"normalize": True, "slope": 0.2}
-        self.stages: list[Stage] = [
+        self.convolutions: list[Stage] = [
             _HalvingConv2D(width, bias=True, name="from_image"),
             _HalvingConv2D(width * 2, slope=0.2, name="down_1"),
             _HalvingConv2D(width * 4, name="down_2", **hidden),
@@ -219,13 +219,13 @@ class PatchDiscriminator(Network):
     def build(self, input_shape: Shape) -> None:
         if self.built:
             return
-        _build(self.stages, self.channels)
+        _build(self.convolutions, self.channels)
         self.built = True
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         del training
         x = images
-        for stage in self.stages:
+        for stage in self.convolutions:
             x = stage(x)  # (B, H/2, W/2, w), ..., (B, H/16, W/16, 8w), (B, H/16, W/16, 1)
         return ops.cast(x, "float32")
 

@@ -7,12 +7,13 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig
-from sle_gan.convert import convert_fastgan, is_torch_file
+from sle_gan.convert import convert_fastgan, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
@@ -171,15 +172,18 @@ def _make(config: TrainConfig, devices: engine.Devices) -> GAN:
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
-    """Loads an export or one half of a PyTorch checkpoint into the networks."""
-    if not is_torch_file(file):
+    """Loads an export, one half of a PyTorch checkpoint, or a downloaded repository into the networks."""
+    if not (is_torch_file(file) or Path(file).is_dir()):
         for network in networks:
             network.load_weights(file)
         return
-    converted = convert_fastgan(file)
-    if key not in converted:
-        raise UserError(f"{file} holds no {key}")
-    name, architecture, arrays = converted[key]
+    if type(networks[0]).__name__ in cyclegan.NETWORKS:
+        name, architecture, arrays = cyclegan.convert_cyclegan(file)
+    else:
+        converted = convert_fastgan(file)
+        if key not in converted:
+            raise UserError(f"{file} holds no {key}")
+        name, architecture, arrays = converted[key]
     complaint = f"{file} holds {weights.describe(name, architecture)}, which does not fit"
     for network in networks:
         weights.assign(weights.variables_by_path(network), arrays, complaint)
