@@ -38,6 +38,21 @@ def cross_entropy(logits: Any, target: float) -> Any:
     return ops.mean(ops.softplus(logits) - target * logits)
 
 
+def least_squares_real(logits: Any) -> Any:
+    """mean((logit - 1)^2) of real images' logits (LSGAN, arXiv 1611.04076)."""
+    return ops.mean(ops.square(logits - 1.0))
+
+
+def least_squares_fake(logits: Any) -> Any:
+    """mean(logit^2) of generated images' logits."""
+    return ops.mean(ops.square(logits))
+
+
+def least_squares_generator(logits: Any) -> Any:
+    """mean((logit - 1)^2) of generated images' logits, which are to pass for real."""
+    return least_squares_real(logits)
+
+
 def l1(predictions: Any, targets: Any) -> Any:
     """Mean absolute difference."""
     return ops.mean(ops.abs(predictions - targets))

@@ -16,8 +16,8 @@ PACKAGE = REPOSITORY / "sle_gan"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import those to its right and itself; whatever is not named (errors, files, config) is a leaf.
 LAYERS = [
-    "cli", "sharing", "training", "metrics", "gans", "generation", "convert", "hub", "models", "losses", "augment",
-    "engine",
+    "cli", "sharing", "training", "metrics", "gans", "generation", "translation", "convert", "hub", "models", "losses",
+    "augment", "engine",
 ]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_no_file_and_no_function_is_too_long(path: Path) -> None:
             assert node.end_lineno - node.lineno < 60, node.name
 
 
-@pytest.mark.parametrize("script", ("train.py", "generate.py", "share.py", "tiles.py"))
+@pytest.mark.parametrize("script", ("train.py", "generate.py", "share.py", "tiles.py", "translate.py"))
 def test_help_answers_at_once(script: str) -> None:
     times = []
     for _ in range(3):

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestion
+from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.config.dcgan import DCGANConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 
-CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig, DCGANConfig)}
+CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig)}
 DEFAULT_MODEL = SLEGANConfig.model
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CONFIGS",
     "DEFAULT_MODEL",
     "HEADINGS",
+    "CycleGANConfig",
     "DCGANConfig",
     "SLEGANConfig",
     "TrainConfig",

@@ -4,7 +4,15 @@ Nothing here knows a backend: only numpy, Pillow, tqdm and the standard library.
 """
 
 from sle_gan.data.dataset import Dataset, default_cache_folder, load_dataset, load_images
-from sle_gan.data.decode import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, decode_image
+from sle_gan.data.decode import (
+    MAX_ASPECT,
+    MAX_PIXELS,
+    MIN_SIDE,
+    cover_box,
+    decode_failure,
+    decode_image,
+    decode_whole,
+)
 from sle_gan.data.demo import draw_demo_set
 from sle_gan.data.files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.loader import BatchLoader
@@ -19,7 +27,10 @@ __all__ = [
     "Dataset",
     "SkippedFile",
     "batch_indices",
+    "cover_box",
+    "decode_failure",
     "decode_image",
+    "decode_whole",
     "default_cache_folder",
     "draw_demo_set",
     "find_images",

@@ -93,20 +93,35 @@ def decode_image(
     exceptions; expect any.
     """
     settings = PixelSettings(resolution, channels, enlarge)
-    try:
-        image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
-    with image:
-        _check_size(*image.size)
+    with _open(path) as image:
         image.draft(None, (_DRAFT * settings.resolution, _DRAFT * settings.resolution))
         image.load()
         whole = _to_8_bit(_upright(image))
         box = cover_box(*whole.size)
         if settings.enlarge == "pixels" and box[2] - box[0] < settings.resolution:
-            return _to_array(_enlarge_pixels(whole.crop(box), settings.resolution), settings)
+            return _to_array(_enlarge_pixels(whole.crop(box), settings.resolution), settings.channels)
         size = (settings.resolution, settings.resolution)
-        return _to_array(whole.resize(size, Image.Resampling.LANCZOS, box=box), settings)
+        return _to_array(whole.resize(size, Image.Resampling.LANCZOS, box=box), settings.channels)
+
+
+def decode_whole(path: str | os.PathLike[str], channels: str = "rgb") -> np.ndarray:
+    """Reads one picture as uint8 (H, W, C) at its own size, upright; otherwise, and raising, as `decode_image`."""
+    with _open(path) as image:
+        image.load()
+        return _to_array(_to_8_bit(_upright(image)), channels)
+
+
+def _open(path: str | os.PathLike[str]) -> Image.Image:
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
+    try:
+        _check_size(*image.size)
+    except ValueError:
+        image.close()
+        raise
+    return image
 
 
 def decode_failure(error: Exception) -> str:
@@ -185,11 +200,12 @@ def _enlarge_pixels(image: Image.Image, resolution: int) -> Image.Image:
     return Image.frombytes(image.mode, (resolution, resolution), data)
 
 
-def _to_array(image: Image.Image, settings: PixelSettings) -> np.ndarray:
-    if settings.channels == "rgba":
+def _to_array(image: Image.Image, channels: str) -> np.ndarray:
+    if channels == "rgba":
         return np.array(image.convert("RGBA"))
     if image.mode == "RGBa":
         pixels = np.asarray(image).astype(np.uint16)
         over_white = pixels[..., :3] + (255 - pixels[..., 3:])
         image = Image.fromarray(np.minimum(over_white, 255).astype(np.uint8))  # Lanczos may overshoot
-    return np.array(image.convert("L" if settings.channels == "grey" else "RGB")).reshape(settings.shape)
+    converted = np.array(image.convert("L" if channels == "grey" else "RGB"))
+    return converted.reshape(*converted.shape[:2], _CHANNELS[channels])

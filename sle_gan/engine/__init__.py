@@ -12,7 +12,11 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
+| `instance_norm` | normalisation of every image by its own moments |
 | `update_averages` | exponential moving averages of variables |
+| `all_gather`, `replica_part` | a batch of all replicas on each of them, and each one's part of it again |
+| `recomputed` | a function whose intermediate results are not kept for backpropagation |
+| `after` | values that wait for others, so that two parts of a step do not hold memory at once |
 | `replica_count` | replicas of the step that is running: losses are scaled by its inverse |
 | `RandomStream` | random numbers as a pure function of (seed, step, replica, name) |
 """
@@ -40,6 +44,11 @@ vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
+instance_norm = _engine.instance_norm
+all_gather = _engine.all_gather
+replica_part = _engine.replica_part
+after = _engine.after
+recomputed = _engine.recomputed
 update_averages = _engine.update_averages
 replica_count = _engine.replica_count
 
@@ -47,11 +56,16 @@ __all__ = [
     "Adam",
     "Devices",
     "RandomStream",
+    "after",
+    "all_gather",
     "batch_norm",
     "compile_inference",
+    "instance_norm",
     "join_workers",
     "leaky_relu",
+    "recomputed",
     "replica_count",
+    "replica_part",
     "update_averages",
     "vjp",
 ]

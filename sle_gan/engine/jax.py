@@ -102,8 +102,12 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 
 
 def leaky_relu(x: Any, slope: float) -> Any:
-    """LeakyReLU; XLA chooses what it keeps for the gradient."""
-    return jax.nn.leaky_relu(x, slope)
+    """LeakyReLU; XLA chooses what it keeps for the gradient.
+
+    At zero, where DiffAugment's cutout puts whole regions, the gradient is the slope, as TensorFlow and PyTorch have
+    it; in `jax.nn.leaky_relu` it is 1.
+    """
+    return jnp.where(x > 0, x, slope * x)
 
 
 class Adam(keras.optimizers.Adam):
@@ -120,6 +124,34 @@ class Adam(keras.optimizers.Adam):
         self.assign(v, v + (jnp.square(gradient) - v) * (1.0 - self.beta_2))
         unbiased = m / (1.0 - self.beta_1**step), v / (1.0 - self.beta_2**step)
         self.assign_sub(variable, learning_rate * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
+
+
+def all_gather(x: Any) -> Any:
+    """The batch itself: one program sees the whole batch, on however many devices it lies."""
+    return x
+
+
+def replica_part(x: Any) -> Any:
+    """All of what was gathered; see `replica_count`."""
+    return x
+
+
+def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
+    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's."""
+    return jax.checkpoint(fn)(*inputs)
+
+
+def after(values: Any, done: Any) -> Any:
+    """The values, to be used only once everything in `done` is computed; see the TensorFlow engine."""
+    return jax.lax.optimization_barrier((values, done))[0]
+
+
+def instance_norm(x: Any, epsilon: float) -> Any:
+    """Normalises every image's channels by their own moments over the map; NHWC in and out, nothing learned."""
+    wide = x.astype(jnp.float32)
+    centred = wide - jnp.mean(wide, axis=(1, 2), keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
+    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
 
 
 def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], decay: Any) -> None:

@@ -22,19 +22,25 @@ class RandomStream(keras.random.SeedGenerator):
         position: step * replicas + replica; a Python integer or a scalar integer tensor.
         name: the purpose of the numbers; streams of different names are independent.
         step: the step's number, for what changes as training goes on; an integer or a scalar integer tensor.
+        replicas: how many make the step together.
     """
 
-    def __init__(self, seed: int, position: Any, name: str = "", step: Any = 0):
+    def __init__(self, seed: int, position: Any, name: str = "", step: Any = 0, replicas: int = 1):
         # The parent's constructor would create the variable that this class exists to avoid.
         self.seed = seed
         self.position = position
         self.name = name
         self.step = step
+        self.replicas = replicas
         self._draws = 0
 
     def fold(self, name: str) -> RandomStream:
         """The stream of another purpose within the same step, independent of this one."""
-        return RandomStream(self.seed, self.position, f"{self.name}/{name}", self.step)
+        return RandomStream(self.seed, self.position, f"{self.name}/{name}", self.step, self.replicas)
+
+    def shared(self, name: str) -> RandomStream:
+        """The stream of another purpose that is the same on all replicas, and the same for any number of them."""
+        return RandomStream(self.seed, self.position // self.replicas, f"{self.name}/{name}", self.step)
 
     def next(self, ordered: bool = True) -> Any:
         """Seed of the next draw, an int32 or uint32 tensor of shape (2,), as the engine wants it."""

@@ -128,6 +128,75 @@ class Adam(keras.optimizers.Adam):
         )
 
 
+def all_gather(x: Any) -> Any:
+    """The batches (B, ...) of all replicas in their order, on each of them: (replicas * B, ...)."""
+    return x if replica_count() == 1 else tf.distribute.get_replica_context().all_gather(x, axis=0)
+
+
+def replica_part(x: Any) -> Any:
+    """This replica's share (B, ...) of what was gathered: (replicas * B, ...)."""
+    if replica_count() == 1:
+        return x
+    return tf.stack(tf.split(x, replica_count()))[tf.distribute.get_replica_context().replica_id_in_sync_group]
+
+
+def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
+    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation.
+
+    What is needed of `fn`'s own intermediate results is computed again there, and what is not needed is not
+    (TensorFlow prunes it): a last convolution, whose gradients need its inputs alone, is not run twice.
+
+    Args:
+        fn: a function of tensors to one tensor; reads no variables and draws no random numbers.
+    """
+
+    @tf.custom_gradient
+    def call(*inputs: Any) -> Any:
+        def gradient(cotangent: Any) -> Any:
+            again = after(list(inputs), [cotangent])
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(again)
+                output = fn(*again)
+            return tape.gradient(output, again, cotangent)
+
+        return fn(*inputs), gradient
+
+    return call(*inputs)
+
+
+def after(values: Any, done: Any) -> Any:
+    """The values, to be used only once everything in `done` is computed.
+
+    TensorFlow runs independent parts of a step side by side, and holds the memory of all of them.
+    """
+    with tf.control_dependencies(tf.nest.flatten(done)):
+        return tf.nest.map_structure(tf.identity, values)
+
+
+# Up to this many images, one fused kernel for each beats the chain of elementwise operations over all.
+_FUSED_INSTANCES = 4
+
+
+def instance_norm(x: Any, epsilon: float) -> Any:
+    """Normalises every image's channels by their own moments over the map; NHWC in and out, nothing learned.
+
+    One image's instance norm is its batch norm, for which there is a fused kernel with a fused gradient
+    (2x128x128x64, forward and backward, 2 CPU cores: 8 against 19 ms). Moments are float32 in any precision.
+    """
+    images, channels = x.shape[0], x.shape[-1]
+    if images is None or images > _FUSED_INSTANCES:
+        wide = tf.cast(x, tf.float32)
+        centred = wide - tf.reduce_mean(wide, axis=(1, 2), keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=(1, 2), keepdims=True)
+        return tf.cast(centred * tf.math.rsqrt(variance + epsilon), x.dtype)
+    gamma, beta = tf.ones(channels), tf.zeros(channels)
+    parts = [
+        tf.compat.v1.nn.fused_batch_norm(part, gamma, beta, epsilon=epsilon, is_training=True)[0]
+        for part in (tf.split(x, images) if images > 1 else [x])
+    ]
+    return tf.concat(parts, axis=0) if images > 1 else parts[0]
+
+
 def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], decay: Any) -> None:
     """average <- decay * average + (1 - decay) * variable, for pairs (average, variable); on every replica alike."""
 
@@ -273,7 +342,8 @@ class Devices:
             replica = context.replica_id_in_sync_group if context else 0
             if whole is not None:
                 batch = tuple(tf.gather(images, indices) for images, indices in zip(whole, batch))
-            return step(batch, RandomStream(seed, (k * parts + part) * replicas + replica, step=k))
+            position = (k * parts + part) * replicas + replica
+            return step(batch, RandomStream(seed, position, step=k, replicas=replicas))
 
         def all_replicas(batch: Batch, k: Any, part: Any) -> dict[str, Any]:
             logs = strategy.run(replica_step, args=(batch, k, part))

@@ -8,7 +8,7 @@ from sle_gan.config import TrainConfig
 from sle_gan.gans.base import GAN
 
 # Model name -> module and class; a GAN is imported when it is made.
-GANS = {"dcgan": ("dcgan", "DCGAN"), "slegan": ("slegan", "SLEGAN")}
+GANS = {"slegan": ("slegan", "SLEGAN"), "dcgan": ("dcgan", "DCGAN"), "cyclegan": ("cyclegan", "CycleGAN")}
 
 __all__ = ["GAN", "GANS", "make_gan"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -38,13 +38,20 @@ class GAN(ABC):
     """
 
     config: TrainConfig
-    # Which domain's images the generated ones are compared with by the metrics.
-    reference_domain = 0
+    # Which domain's images the generated ones are compared with by the metrics, and by which of them.
+    reference_domain: ClassVar[int] = 0
+    metrics: ClassVar[tuple[str, ...]] = ("fid",)
+    # What makes pictures with the result; {run} is the run's folder.
+    usage: ClassVar[str] = "generate.py --weights {run}/generator_weights.h5 --count 16 --output-folder out"
 
     @classmethod
     def create(cls, config: TrainConfig) -> GAN:
         """Makes the GAN that the settings describe, with whatever its losses need."""
         return cls(config)  # type: ignore[call-arg]
+
+    def schedule(self, steps_per_epoch: float, last_step: int) -> None:
+        """Told before training starts or goes on: for what changes over the run, such as learning rates."""
+        del steps_per_epoch, last_step
 
     @property
     @abstractmethod

@@ -13,17 +13,30 @@ from sle_gan import engine
 from sle_gan.config import TrainConfig
 
 
-def adam(config: TrainConfig, learning_rate: float, network: keras.Model, name: str, beta_1: float = 0.5) -> Any:
+def adam(
+    config: TrainConfig,
+    learning_rate: Any,
+    networks: keras.Model | Sequence[keras.Model],
+    name: str,
+    beta_1: float = 0.5,
+    beta_2: float = 0.999,
+) -> Any:
     """Adam with betas (0.5, 0.999) as GANs use it, and PyTorch's epsilon; its slots exist at once.
 
     Under float16 its loss scale adapts itself; with gradient accumulation it is an `Accumulator`.
+
+    Args:
+        learning_rate: a number, or a schedule over the optimizer's own steps.
+        networks: one, or some whose losses are not apart: they share one loss scale.
     """
-    optimizer = engine.Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8, name=name)
+    optimizer = engine.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8, name=name)
     if config.mixed_precision == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=name)
-    optimizer.build(network.trainable_variables)
+    several = networks if isinstance(networks, Sequence) else [networks]
+    variables = [variable for network in several for variable in network.trainable_variables]
+    optimizer.build(variables)
     if config.gradient_accumulation > 1:
-        return Accumulator(optimizer, network.trainable_variables, config.gradient_accumulation)
+        return Accumulator(optimizer, variables, config.gradient_accumulation)
     return optimizer
 
 

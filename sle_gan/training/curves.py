@@ -19,7 +19,7 @@ def draw_curves(log: Path, target: Path) -> None:
         return
     steps = np.array([line["step"] for line in lines])
     names = [name for name in lines[-1] if name not in ("step", "time", "images_per_second")]
-    reconstructions = [name for name in names if name.startswith("reconstruct")]
+    reconstructions = [name for name in names if name.startswith(("reconstruct", "cycle", "identity"))]
     panels = {
         "adversarial losses": [name for name in names if name not in reconstructions],
         "reconstruction losses": reconstructions,

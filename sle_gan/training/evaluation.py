@@ -31,15 +31,16 @@ class Evaluation:
         config: with the `fid_*` settings.
         dataset: what the generated images are compared with; its statistics are computed at once, or read from
             the cache.
+        metrics: what is measured, the FID among it.
 
     Raises:
         UserError: if the extractor's weights cannot be had; the message names the ways to provide them.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset):
+    def __init__(self, config: TrainConfig, dataset: Dataset, metrics: Sequence[str] = ("fid",)):
         self._count = config.fid_number_of_images
         extractor = load_extractor(config.fid_features, config.fid_features_weights)
-        self._scorer = Scorer(extractor, dataset.images, dataset.digest, default_cache_folder())
+        self._scorer = Scorer(extractor, dataset.images, dataset.digest, default_cache_folder(), metrics)
 
     def score(self, gan: GAN, domains: Sequence[np.ndarray], step: int) -> Scores:
         """Generates the images and scores them; nothing is written and nothing is compressed on the way."""
@@ -50,7 +51,7 @@ class Evaluation:
                     bar.update(len(batch))
                     yield batch
 
-            return self._scorer.score(batches(), step=step, seeds=f"0 to {self._count - 1}")
+            return self._scorer.score(batches(), step=step, images=f"the first {self._count}")
 
 
 def scored_steps(log: Path) -> list[dict[str, Any]]:

@@ -24,13 +24,16 @@ class Listener:
         """A grid (H, W, C) uint8, named "samples" or "reconstructions"."""
 
     def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
-        """A FID, with `extractor` and `count` (of generated images) among its protocol."""
+        """A FID, with `extractor`, `count` (of generated images) and further scores among its protocol."""
 
     def on_message(self, text: str) -> None:
         """One line for the user."""
 
     def close(self) -> None:
         """The run has ended, one way or another."""
+
+
+_TOTALS = {"G": "generator", "D": ("real", "fake"), "rec": "reconstruct", "cycle": "cycle", "same": "identity"}
 
 
 class Console(Listener):
@@ -50,11 +53,9 @@ class Console(Listener):
         )
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
-        losses = {"G": logs["generator"], "D": logs["real"] + logs["fake"]}
-        reconstructions = [value for key, value in logs.items() if key.startswith("reconstruct")]
-        if reconstructions:
-            losses["rec"] = sum(reconstructions)
-        text = " ".join(f"{key} {value:.2f}" for key, value in losses.items())
+        # A GAN's losses by the first words of their names, such as generator_AB and generator_BA.
+        losses = {title: [logs[key] for key in logs if key.startswith(names)] for title, names in _TOTALS.items()}
+        text = " ".join(f"{title} {sum(values):.2f}" for title, values in losses.items() if values)
         self._bar.set_postfix_str(f"step {step:,} {text}{self._fid}", refresh=False)
         self._bar.update(step * self._batch_size - self._bar.n)
 

@@ -189,6 +189,7 @@ class Trainer:
             "extractor": scores.protocol["extractor"],
             "count": scores.protocol["fake"]["count"],
             "real_count": scores.protocol["real"]["count"],
+            **{name: value for name, value in scores.metrics.items() if name != "fid"},
         }
         for listener in self.listeners:
             listener.on_score(step, fid, protocol)

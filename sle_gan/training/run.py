@@ -13,7 +13,7 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.convert import convert_fastgan, is_torch_file
+from sle_gan.convert import convert_fastgan, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
@@ -46,8 +46,8 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         return _help_to_train(config, devices, resume)
     datasets = _load_pictures(config)
     gan = _make(config, devices)
-    evaluation = Evaluation(config, datasets[gan.reference_domain]) if config.fid else None
-    last = config.total_steps(_largest(datasets))
+    evaluation = Evaluation(config, datasets[gan.reference_domain], gan.metrics) if config.fid else None
+    last = _schedule(gan, datasets)
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
         first, best = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None)
@@ -68,7 +68,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
                 listener.close()
         draw_curves(folder.log, folder.curves)
         draw_fid(folder.log, folder.fid)
-        _conclude(folder, checkpoints, outcome, last)
+        _conclude(gan, folder, checkpoints, outcome, last)
     return outcome
 
 
@@ -77,7 +77,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
         gan = _make(config, devices)
-        last = config.total_steps(_largest(datasets))
+        last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
         first = _restore(gan, devices, datasets, saved, last)[0] if resume else 0
         with RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder:
@@ -91,8 +91,8 @@ def dry_run(config: TrainConfig) -> None:
     datasets = _load_pictures(config)
     gan = _make(config, devices)
     if config.fid:
-        Evaluation(config, datasets[gan.reference_domain])  # its weights are among what can be missing
-    last = config.total_steps(_largest(datasets))
+        Evaluation(config, datasets[gan.reference_domain], gan.metrics)  # its weights are among what can be missing
+    last = _schedule(gan, datasets)
     print(config.to_json(), end="")
     print(f"would train {_describe(gan)} on {devices.description}")
     print(f"would make {last:,} steps = {last * config.batch_size / _largest(datasets):,.1f} passes over the pictures")
@@ -113,9 +113,9 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
 
 def _load_pictures(config: TrainConfig) -> list[Dataset]:
     """The pictures of every domain."""
-    datasets = []
-    for folder in config.folders.values():
-        dataset = load_dataset(folder, config.resolution, config.channels, enlarge=config.enlarge)
+    datasets: list[Dataset] = []
+    for name, folder in config.folders.items():
+        dataset = _load_domain(config, name, folder)
         for file in dataset.skipped[:20]:
             print(f"skipped {file}")
         if len(dataset.skipped) > 20:
@@ -127,6 +127,11 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
                 f"twice are left out (drop_last); give {len(dataset)} or less, or {_without('drop_last', config)}"
             )
         datasets.append(dataset)
+    counts = [
+        f"{name} {folder} has {len(dataset)}" for (name, folder), dataset in zip(config.folders.items(), datasets)
+    ]
+    if len(datasets) > 1 and min(map(len, datasets)) < 2:
+        raise UserError(f"every domain needs at least two pictures: {' and '.join(counts)}")
     return datasets
 
 
@@ -136,9 +141,27 @@ def _without(name: str, config: TrainConfig) -> str:
     return f"--no-{flag(name)[2:]}" if on_by_default else f"leave out {flag(name)}"
 
 
+def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
+    """One folder's pictures; where there are several folders an error names its flag and the others."""
+    try:
+        return load_dataset(folder, config.resolution, config.channels, enlarge=config.enlarge)
+    except UserError as error:
+        others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
+        if not others:
+            raise
+        raise UserError(f"{name}: {error} (the other domain is {', '.join(others)})") from error
+
+
 def _largest(datasets: Sequence[Dataset]) -> int:
     """Pictures in an epoch: those of the largest domain."""
     return max(len(dataset) for dataset in datasets)
+
+
+def _schedule(gan: GAN, datasets: Sequence[Dataset]) -> int:
+    """Tells the GAN how long it will be trained; returns the last step."""
+    last = gan.config.total_steps(_largest(datasets))
+    gan.schedule(_largest(datasets) / gan.config.batch_size, last)
+    return last
 
 
 def _open_devices(config: TrainConfig) -> engine.Devices:
@@ -171,15 +194,18 @@ def _make(config: TrainConfig, devices: engine.Devices) -> GAN:
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
-    """Loads an export or one half of a PyTorch checkpoint into the networks."""
-    if not is_torch_file(file):
+    """Loads an export, one half of a PyTorch checkpoint, or a downloaded repository into the networks."""
+    if not (is_torch_file(file) or Path(file).is_dir()):
         for network in networks:
             network.load_weights(file)
         return
-    converted = convert_fastgan(file)
-    if key not in converted:
-        raise UserError(f"{file} holds no {key}")
-    name, architecture, arrays = converted[key]
+    if type(networks[0]).__name__ in cyclegan.NETWORKS:
+        name, architecture, arrays = cyclegan.convert_cyclegan(file)
+    else:
+        converted = convert_fastgan(file)
+        if key not in converted:
+            raise UserError(f"{file} holds no {key}")
+        name, architecture, arrays = converted[key]
     complaint = f"{file} holds {weights.describe(name, architecture)}, which does not fit"
     for network in networks:
         weights.assign(weights.variables_by_path(network), arrays, complaint)
@@ -213,7 +239,7 @@ def _size(variables: Iterable[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
 
 
-def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
+def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
     """Says how the run ended and where everything is."""
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
@@ -224,7 +250,7 @@ def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome
         f"{waited:.1f} % of it waiting for pictures"
     )
     places = {
-        "generator": folder.path / "generator_weights.h5",
+        "generator": folder.path / next(iter(gan.exports)),
         **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
         "samples": folder.samples,
         "curves": folder.curves,
@@ -234,6 +260,6 @@ def _conclude(folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome
     }
     for what, where in places.items():
         print(f"  {what:12} {where}")
-    print(f"  {'new images':12} python generate.py --weights {places['generator']} --count 16 --output-folder out")
+    print(f"  {'new images':12} python {gan.usage.format(run=folder.path)}")
     if outcome.step < last:
         print(f"  {'go on':12} python train.py --name {folder.path.name} --resume")

@@ -1,0 +1,200 @@
+"""`translate.py`: pictures, or what a generator makes -> their translations by a CycleGAN."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EXAMPLES = """\
+examples:
+  translate.py --weights runs/roses --direction AB --input photos --output-folder out
+  translate.py --weights generator_BA_weights.h5 --input photo.jpg --output-folder out --grid both.png
+  translate.py --weights runs/roses --direction AB --source generator_weights.h5 --count 16 --grid both.png
+
+Pictures keep their size and their names (as PNG). A generator's picture k comes from seed --seed + k, as in
+generate.py, and is named after it.
+"""
+
+_GRID_SIDE = 256
+_GRID_PAIRS = 32
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="translate.py",
+        description="Translate pictures from one domain of a CycleGAN to the other.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="RUN_OR_FILE",
+        required=True,
+        help="a CycleGAN's run folder, one generator's .h5, or a PyTorch file or folder of huggan's layout",
+    )
+    parser.add_argument(
+        "--direction", choices=("AB", "BA"), help="which of a run's two generators: from A to B (default) or back"
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", metavar="DIR_OR_FILE", help="the picture, or the folder of pictures, to translate")
+    what.add_argument("--source", metavar="FILE", help="translate what this generator makes: generator_weights.h5")
+    parser.add_argument("--count", type=int, metavar="N", help="with --source: how many pictures (default 16)")
+    parser.add_argument("--seed", type=int, metavar="N", help="with --source: seed of the first one (default 0)")
+    parser.add_argument("--output-folder", metavar="DIR", help="write each translation as a PNG into this folder")
+    parser.add_argument(
+        "--grid", metavar="FILE", help=f"one PNG with pictures and translations side by side, the first {_GRID_PAIRS}"
+    )
+    parser.add_argument(
+        "--whole-pixels",
+        type=int,
+        metavar="N",
+        help="translate larger pictures in strips of about this size, to the same result with less memory "
+        "(default 1048576)",
+    )
+    add_engine_flag(parser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses, checks what can be checked without a backend, translates."""
+    arguments = make_parser().parse_args(argv)
+    _check(arguments)
+    weights = _weights_file(arguments)
+    import_backend(arguments.engine)
+    import numpy as np
+
+    from sle_gan import translation
+    from sle_gan.pictures import make_grid, save_png
+
+    translator = translation.load_translator(weights)
+    pictures = _generated(arguments, translator) if arguments.source else _read(arguments, translator)
+    whole = arguments.whole_pixels or translation.WHOLE_PIXELS
+    count, cells = 0, []
+    for name, picture in pictures:
+        result = translation.translate(translator, picture, whole, progress=True)
+        count += 1
+        if arguments.output_folder:
+            path = Path(arguments.output_folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_png(result, path)
+        if arguments.grid and count <= _GRID_PAIRS:
+            cells += [_cell(picture, bool(arguments.input)), _cell(result, bool(arguments.input))]
+    if arguments.output_folder:
+        print(f"wrote {count} translations to {arguments.output_folder}")
+    if arguments.grid:
+        pairs = len(cells) // 2
+        columns = 2 * max(1, round((pairs / 2) ** 0.5))
+        save_png(make_grid(np.stack(cells), columns), arguments.grid)
+        print(f"wrote a grid of {pairs} pictures, each with its translation to the right, to {arguments.grid}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises a UserError for flags that do not go together and places that cannot be read or written."""
+    if not arguments.source and (arguments.count is not None or arguments.seed is not None):
+        raise UserError("--count and --seed go with --source; --input translates every picture once")
+    for flag, value, least in (("--count", arguments.count, 1), ("--seed", arguments.seed, 0)):
+        if value is not None and value < least:
+            raise UserError(f"{flag} {value}: expected at least {least}")
+    if arguments.whole_pixels is not None and arguments.whole_pixels < 1:
+        raise UserError(f"--whole-pixels {arguments.whole_pixels}: expected a positive number of pixels")
+    if not arguments.output_folder and not arguments.grid:
+        raise UserError("nowhere to write to: give --output-folder DIR or --grid FILE")
+    for flag, path in (("--weights", arguments.weights), ("--input", arguments.input), ("--source", arguments.source)):
+        if path and not Path(path).exists():
+            raise UserError(f"{flag} {path}: there is no such file or folder")
+    if arguments.input and arguments.output_folder:
+        folder = Path(arguments.input)
+        folder = folder if folder.is_dir() else folder.parent
+        if folder.resolve() == Path(arguments.output_folder).resolve():
+            raise UserError(f"--output-folder {arguments.output_folder} is the input's own folder; choose another one")
+    try:
+        if arguments.output_folder:
+            Path(arguments.output_folder).mkdir(parents=True, exist_ok=True)
+        if arguments.grid:
+            Path(arguments.grid).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+
+
+def _weights_file(arguments: argparse.Namespace) -> Path:
+    """The file or hub folder with the generator of the direction that was asked for."""
+    path = Path(arguments.weights)
+    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+        file = path / f"generator_{arguments.direction or 'AB'}_weights.h5"
+        if not file.is_file():
+            raise UserError(f"--weights {path} is a run without {file.name}; expected one of train.py --model cyclegan")
+        return file
+    opposite = {"AB": "BA", "BA": "AB"}.get(arguments.direction)
+    if opposite and f"generator_{opposite}" in path.name:
+        raise UserError(f"--direction {arguments.direction}, but {path.name} goes the other way; leave --direction out")
+    return path
+
+
+Pictures = Iterator[tuple[str, "np.ndarray"]]
+
+
+def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
+    """Names of translations, and the pictures at their own size in the translator's channels."""
+    from tqdm import tqdm
+
+    from sle_gan.config import CHANNELS
+    from sle_gan.data import decode_failure, decode_whole, find_images
+
+    source = Path(arguments.input)
+    files = [source.name] if source.is_file() else find_images(source)[0]
+    folder = source.parent if source.is_file() else source
+    channels = next(name for name, count in CHANNELS.items() if count == translator.channels)
+    stems = [str(Path(file).with_suffix(".png")) for file in files]
+    good = 0
+    for stem, file in zip(tqdm(stems, unit="picture", delay=2), files):
+        try:
+            picture = decode_whole(folder / file, channels)
+        except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
+            tqdm.write(f"skipped {file}: {decode_failure(error)}")
+            continue
+        good += 1
+        # photo.jpg and photo.png in one folder: both become photo.*.png
+        yield (stem if stems.count(stem) == 1 else f"{file}.png"), picture
+    if not good:
+        raise UserError(f"--input {arguments.input}: none of its {len(files)} pictures can be read")
+
+
+def _generated(arguments: argparse.Namespace, translator: Any) -> Pictures:
+    from tqdm import tqdm
+
+    from sle_gan import generation
+
+    generator = generation.load_generator(arguments.source)
+    if generator.channels != translator.channels:
+        raise UserError(
+            f"--source {arguments.source} makes pictures of {generator.channels} channels, and --weights "
+            f"{arguments.weights} translates {translator.channels}; both must have the same"
+        )
+    first, count = arguments.seed or 0, arguments.count or 16
+    seeds = range(first, first + count)
+    images = itertools.chain.from_iterable(generation.generate_images(generator, seeds))
+    for image, seed in zip(tqdm(images, total=count, unit="picture", delay=2), seeds):
+        yield f"{seed:06d}.png", image
+
+
+def _cell(picture: np.ndarray, crop: bool) -> np.ndarray:
+    """A picture as the grid shows it: pictures of many sizes are cut square and resized."""
+    if not crop:
+        return picture
+    import numpy as np
+    from PIL import Image
+
+    from sle_gan.data import cover_box
+    from sle_gan.pictures import to_pillow
+
+    image = to_pillow(picture)
+    small = image.resize((_GRID_SIDE, _GRID_SIDE), Image.Resampling.LANCZOS, box=cover_box(*image.size))
+    return np.asarray(small).reshape(_GRID_SIDE, _GRID_SIDE, -1)

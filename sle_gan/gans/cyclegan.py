@@ -1,0 +1,270 @@
+"""CycleGAN: translation between two sets of images without pairs (arXiv 1703.10593)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from sle_gan import augment, engine, losses, pixels
+from sle_gan.config import CHANNELS, CycleGANConfig
+from sle_gan.errors import UserError
+from sle_gan.gans.base import GAN, Batch, Phase
+from sle_gan.gans.image_pool import ImagePool
+from sle_gan.gans.optimizers import adam, compute_precision, cotangents
+from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
+from sle_gan.models.network import Network
+from sle_gan.pictures import make_grid
+from sle_gan.translation import translate_batches
+
+# Loss of real logits, of generated ones, and of generated ones that are to pass for real.
+_LOSSES = {
+    "lsgan": (losses.least_squares_real, losses.least_squares_fake, losses.least_squares_generator),
+    "hinge": (losses.hinge_real, losses.hinge_fake, losses.hinge_generator),
+}
+
+
+class Way(NamedTuple):
+    """One direction of translation, and what judges its results.
+
+    source, target: domains, "A" and "B" or the other way round.
+    there, back: the generators of this way and of the other one.
+    judge, optimizer, pool: of the target domain.
+    """
+
+    source: str
+    target: str
+    there: ResNetGenerator
+    back: ResNetGenerator
+    judge: PatchDiscriminator
+    optimizer: Any
+    pool: ImagePool
+
+
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that stays until a step and then falls to zero in a straight line.
+
+    It is computed from the optimizer's own count of steps, which a checkpoint holds: a resumed run has the rates
+    of one that was never stopped.
+    """
+
+    def __init__(self, rate: float):
+        self.rate = rate
+        self.start = self.end = 0  # no decay
+
+    def __call__(self, step: Any) -> Any:
+        if self.end <= self.start:
+            return ops.convert_to_tensor(self.rate, "float32")
+        passed = (ops.cast(step, "float32") - self.start) / (self.end - self.start)
+        return self.rate * (1.0 - ops.clip(passed, 0.0, 1.0))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+
+class CycleGAN(GAN):
+    """Two generators, from A to B and from B to A, and a discriminator for each domain.
+
+    Args:
+        config: validated settings.
+    """
+
+    config: CycleGANConfig
+    # Translations from A to B are compared with B; a translation that copies B would be no translation of A.
+    reference_domain = 1
+    metrics = ("fid", "mifid")
+    usage = "translate.py --weights {run} --direction AB --input PICTURES --output-folder out"
+
+    def __init__(self, config: CycleGANConfig):
+        self.config = config
+        channels = CHANNELS[config.channels]
+        size: dict[str, Any] = {"width": config.width, "channels": channels}
+        with compute_precision(config):
+            self.a_to_b = ResNetGenerator(config.blocks, name="generator_AB", **size)
+            self.b_to_a = ResNetGenerator(config.blocks, name="generator_BA", **size)
+            judges = {domain: PatchDiscriminator(name=f"discriminator_{domain}", **size) for domain in "AB"}
+        # One optimizer for both generators, as every cycle is a loss of both.
+        self.rates = [LinearDecay(rate) for rate in (config.G_learning_rate, config.D_learning_rate)]
+        betas = (config.beta_1, config.beta_2)
+        self.generator_optimizer = adam(config, self.rates[0], (self.a_to_b, self.b_to_a), "generators_adam", *betas)
+        ways = []
+        for source, target, there, back in (("A", "B", self.a_to_b, self.b_to_a), ("B", "A", self.b_to_a, self.a_to_b)):
+            judge = judges[target]
+            optimizer = adam(config, self.rates[1], judge, f"{judge.name}_adam", *betas)
+            pool = ImagePool(config.pool_size, (config.resolution, config.resolution, channels), f"pool_{target}")
+            ways.append(Way(source, target, there, back, judge, optimizer, pool))
+        self.ways = tuple(ways)
+
+    def schedule(self, steps_per_epoch: float, last_step: int) -> None:
+        for rate in self.rates:
+            rate.start, rate.end = round(self.config.decay_epoch * steps_per_epoch), last_step
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        return {network.name: network for network in (self.a_to_b, self.b_to_a, *(way.judge for way in self.ways))}
+
+    @property
+    def trained(self) -> dict[str, Network]:
+        return self.networks
+
+    @property
+    def optimizers(self) -> dict[str, Any]:
+        return {"generators": self.generator_optimizer, **{way.judge.name: way.optimizer for way in self.ways}}
+
+    @property
+    def buffers(self) -> dict[str, keras.Variable]:
+        return {name: variable for way in self.ways for name, variable in way.pool.variables.items()}
+
+    @property
+    def exports(self) -> dict[str, Network]:
+        return {f"{name}_weights.h5": network for name, network in self.networks.items()}
+
+    @property
+    def generator_export(self) -> Network:
+        return self.a_to_b
+
+    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        """The phases of one step with one forward pass of the generators for both of them.
+
+        The two ways have no more in common than the generators' weights, so they run one after the other: the
+        maps of one are gone when the other begins.
+        """
+        self.begin_step(random)
+        images, logs, gradients = self._prepare(batch, random), {}, {}
+        for way in self.ways:
+            images = engine.after(images, gradients)
+            fakes, pull = self._differentiable_fakes(way, images)
+            logs |= self._update_discriminator(way, images, ops.stop_gradient(fakes), random)
+            logs |= self._add_gradients(gradients, way, images, fakes, pull, random)
+        self._update_generators(gradients)
+        self.end_step(random)
+        return logs
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        judges = tuple(way.judge.name for way in self.ways)
+        return Phase(judges, self._discriminator_phase), Phase(("generators",), self._generator_phase)
+
+    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        images, logs = self._prepare(batch, random), {}
+        for way in self.ways:
+            logs |= self._update_discriminator(way, images, way.there(images[way.source]), random)
+        return logs
+
+    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        images, logs, gradients = self._prepare(batch, random), {}, {}
+        for way in self.ways:
+            images = engine.after(images, gradients)
+            logs |= self._add_gradients(gradients, way, images, *self._differentiable_fakes(way, images), random)
+        self._update_generators(gradients)
+        return logs
+
+    def _prepare(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        """uint8 images of both domains -> float in (-1, 1), mirrored at random."""
+        images = {domain: pixels.to_model(images) for domain, images in zip("AB", batch)}
+        if self.config.flip:
+            images = {key: augment.random_flip(value, random.fold(f"flip {key}")) for key, value in images.items()}
+        return images
+
+    def _differentiable_fakes(self, way: Way, images: dict[str, Any]) -> tuple[Any, Callable[..., Any]]:
+        """Translations, and the pullback of their cotangents to their generator."""
+        return engine.vjp(lambda: way.there(images[way.source]), way.there.trainable_variables)
+
+    def _update_discriminator(
+        self, way: Way, images: dict[str, Any], fakes: Any, random: engine.RandomStream
+    ) -> dict[str, Any]:
+        domain = way.target
+        pooled = way.pool.exchange(fakes, random.fold(f"pool {domain}"))
+        real_loss, fake_loss, _ = _LOSSES[self.config.gan_loss]
+        # The discriminator sees every image apart from the others: both batches may go through as one.
+        both = ops.concatenate(
+            [
+                self._augment(images[domain], random.fold(f"augment real {domain}")),
+                self._augment(pooled, random.fold(f"augment pooled {domain}")),
+            ]
+        )
+
+        def judge() -> dict[str, Any]:
+            real_logits, fake_logits = ops.split(way.judge(both), 2)
+            return {f"real_{domain}": real_loss(real_logits), f"fake_{domain}": fake_loss(fake_logits)}
+
+        d_losses, pull = engine.vjp(judge, way.judge.trainable_variables)
+        gradients, _ = pull(cotangents(d_losses, way.optimizer))
+        way.optimizer.apply(gradients, way.judge.trainable_variables)
+        return d_losses
+
+    def _add_gradients(
+        self,
+        gradients: dict[str, list[Any]],
+        way: Way,
+        images: dict[str, Any],
+        fakes: Any,
+        pull_there: Callable[..., Any],
+        random: engine.RandomStream,
+    ) -> dict[str, Any]:
+        """Adds one way's share of the generators' gradients, by name; returns its losses."""
+        source = images[way.source]
+
+        def fool_and_return(fakes: Any) -> dict[str, Any]:
+            logits = way.judge(self._augment(fakes, random.fold(f"augment fake {way.target}")))
+            return {
+                f"generator_{way.source}{way.target}": _LOSSES[self.config.gan_loss][2](logits),
+                f"cycle_{way.source}": losses.l1(way.back(fakes), source),
+            }
+
+        terms, pull = engine.vjp(fool_and_return, way.back.trainable_variables, [fakes])
+        d_back, (d_fakes,) = pull(self._weighted(terms))
+        self._add(gradients, way.back, d_back)
+        self._add(gradients, way.there, pull_there(d_fakes)[0])
+        if self.config.identity_weight > 0:
+            (target,) = engine.after([images[way.target]], gradients)
+            same, pull = engine.vjp(
+                lambda: {f"identity_{way.target}": losses.l1(way.there(target), target)}, way.there.trainable_variables
+            )
+            self._add(gradients, way.there, pull(self._weighted(same))[0])
+            terms = {**terms, **same}
+        return terms
+
+    def _weighted(self, terms: dict[str, Any]) -> dict[str, Any]:
+        weights = {"generator": 1.0, "cycle": self.config.cycle_weight, "identity": self.config.identity_weight}
+        return {
+            name: weights[name.split("_")[0]] * value
+            for name, value in cotangents(terms, self.generator_optimizer).items()
+        }
+
+    @staticmethod
+    def _add(gradients: dict[str, list[Any]], network: Network, more: list[Any]) -> None:
+        before = gradients.get(network.name)
+        gradients[network.name] = [a + b for a, b in zip(before, more)] if before else more
+
+    def _update_generators(self, gradients: dict[str, list[Any]]) -> None:
+        variables = self.a_to_b.trainable_variables + self.b_to_a.trainable_variables
+        self.generator_optimizer.apply(gradients[self.a_to_b.name] + gradients[self.b_to_a.name], variables)
+
+    def _augment(self, images: Any, seed: engine.RandomStream) -> Any:
+        policy = self.config.policy_names if self.config.diff_augment else ()
+        return augment.diff_augment([images], policy, seed)[0]
+
+    def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
+        raise UserError("a CycleGAN makes no pictures from seeds, it translates: use translate.py")
+
+    def scored_images(self, count: int, domains: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Translations of A's first `count` images; of all, where there are fewer."""
+        images = domains[0][:count]
+        yield from translate_batches(self.a_to_b, images)
+
+    def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """For each domain: its images, their translations, and those translated back, below each other."""
+        grids = {}
+        for name, images, there, back in (
+            ("A_to_B", real[0], self.a_to_b, self.b_to_a),
+            ("B_to_A", real[1], self.b_to_a, self.a_to_b),
+        ):
+            rows = [images]
+            for generator in (there, back):
+                rows.append(np.concatenate(list(translate_batches(generator, rows[-1]))))
+            grids[name] = make_grid(np.concatenate(rows), columns=len(images))
+        return grids

@@ -1,0 +1,81 @@
+"""A history of generated images for the discriminators (arXiv 1612.07828, section 2.3), as device state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from sle_gan import engine
+
+
+class ImagePool:
+    """Gives the discriminator older fakes instead of half of the new ones.
+
+    While the pool fills, new images enter it and come back. Once it is full, each new one comes back with
+    probability one half; else it takes a random place, and the image that was there comes back. A batch counts
+    as images that come one after another, as in the reference implementations.
+
+    All state is in `variables`; with several replicas each holds the same pool of the whole batch.
+
+    Args:
+        size: how many images; 0 gives every image back.
+        shape: of an image, (R, R, C).
+        name: of the variables.
+    """
+
+    def __init__(self, size: int, shape: tuple[int, int, int], name: str):
+        self.size = size
+        self.variables: dict[str, keras.Variable] = {}
+        if size:
+            options: dict[str, Any] = {"trainable": False, "aggregation": "only_first_replica"}
+            self._images = keras.Variable("zeros", (size, *shape), "float32", name=f"{name}_images", **options)
+            self._count = keras.Variable("zeros", (), "int32", name=f"{name}_count", **options)
+            self.variables = {f"{name}/images": self._images, f"{name}/count": self._count}
+
+    def exchange(self, images: Any, random: engine.RandomStream) -> Any:
+        """(B, R, R, C) of this replica -> as many for its discriminator; the pool is updated."""
+        if not self.size:
+            return images
+        batch = images.shape[0]
+        images = engine.all_gather(images)  # (N, R, R, C): the batches of all replicas
+        total = batch * engine.replica_count()
+        # Every replica draws the same: they all update the same pool.
+        draws = keras.random.uniform((2, total), seed=random.shared("image pool"))
+        count = ops.convert_to_tensor(self._count)
+        taken, given = exchanges(self.size, count, draws)
+        both = ops.concatenate([ops.convert_to_tensor(self._images), images])  # (size + N, R, R, C)
+        self._images.assign(ops.take(both, taken, axis=0))
+        self._count.assign(ops.minimum(count + total, self.size))
+        return ops.take(both, engine.replica_part(given), axis=0)
+
+
+def exchanges(size: int, count: Any, draws: Any) -> tuple[Any, Any]:
+    """Who goes where, as indices into the pool's images (0 to size - 1) followed by the new ones (from size on).
+
+    Args:
+        size: of the pool.
+        count: how many of its places are taken, a scalar int32 tensor.
+        draws: (2, N) in [0, 1): coins and places of the N new images.
+
+    Returns:
+        `(taken, given)`, int32: the pool's new content (size,), and what comes back for each new image (N,).
+    """
+    total = draws.shape[1]
+    order = ops.arange(total, dtype="int32")
+    filling = order + count < size
+    place = ops.minimum(ops.cast(draws[1] * size, "int32"), size - 1)
+    place = ops.where(filling, order + count, place)
+    enters = ops.logical_or(filling, draws[0] < 0.5)
+    # The last of the images before image i that entered at i's place; -1 for none.
+    earlier = ops.logical_and(place[:, None] == place[None, :], order[:, None] > order[None, :])
+    earlier = ops.logical_and(earlier, enters[None, :])
+    before = ops.max(ops.where(earlier, order[None, :], -1), axis=1)
+    swapped = ops.logical_and(enters, ops.logical_not(filling))
+    given = ops.where(swapped, ops.where(before >= 0, size + before, place), size + order)
+    # The last image that entered at each place.
+    here = ops.logical_and(ops.arange(size, dtype="int32")[:, None] == place[None, :], enters[None, :])
+    last = ops.max(ops.where(here, order[None, :], -1), axis=1)
+    taken = ops.where(last >= 0, size + last, ops.arange(size, dtype="int32"))
+    return taken, given
