@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastgan_files import parameters, torch, trained_checkpoint
 from helpers import assert_refused, run
 from keras import ops
 
@@ -16,10 +17,6 @@ import sle_gan
 from sle_gan import weights
 from sle_gan.convert import Adam, Converted, convert_fastgan, read_fastgan, save_fastgan
 from sle_gan.models import Discriminator, Generator
-
-torch = pytest.importorskip("torch", reason="PyTorch checkpoints need the extra `torch`")
-
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
 
 
 def converted(network: Any) -> Converted:
@@ -110,27 +107,6 @@ def test_resolutions_that_fastgan_has_not(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def golden(shared_folder: Path) -> dict[str, Any]:
     return torch.load(shared_folder / "golden" / "fastgan_256.pth", weights_only=True)
-
-
-def parameters(state: dict[str, Any]) -> list[str]:
-    return [name for name in state if name.rpartition(".")[2] not in BUFFERS]
-
-
-def trained_checkpoint(golden: dict[str, Any], path: Path, steps: int = 3) -> dict[str, Any]:
-    """all_3.pth as FastGAN's train.py writes it, around the golden networks: a real Adam, a list as the average."""
-    content: dict[str, Any] = {"g": golden["g"], "d": golden["d"]}
-    for key in ("g", "d"):
-        tensors = [torch.nn.Parameter(golden[key][name].clone()) for name in parameters(golden[key])]
-        optimizer = torch.optim.Adam(tensors, lr=2e-4, betas=(0.5, 0.999))
-        generator = torch.Generator().manual_seed(0)
-        for _ in range(steps):
-            for tensor in tensors:
-                tensor.grad = torch.randn(tensor.shape, generator=generator)
-            optimizer.step()
-        content[f"opt_{key}"] = optimizer.state_dict()
-    content["g_ema"] = [0.5 * golden["g"][name] for name in parameters(golden["g"])]
-    torch.save(content, path)
-    return content
 
 
 def test_a_training_checkpoint_of_theirs(golden: dict[str, Any], tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         from sle_gan.training.resume import resumed_config
 
         config = resumed_config(given)
+        _check_folders(config)
     else:
         config = _new_config(given)
         if preview:
@@ -101,12 +102,16 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
 def _new_config(given: dict[str, Any]) -> TrainConfig:
     model = given.pop("model", DEFAULT_MODEL)
     config = CONFIGS[model](**given).validated()
+    _check_folders(config)
+    return config
+
+
+def _check_folders(config: TrainConfig) -> None:
     for flag, folder in config.folders.items():
         if not folder:
             raise UserError(f"{flag} is missing; give the folder with your pictures")
         if not Path(folder).is_dir():
             raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
-    return config
 
 
 def _check_place(config: TrainConfig, override: bool) -> None:

@@ -8,7 +8,7 @@ from sle_gan.convert.fastgan import (
     is_torch_file,
     read_fastgan,
 )
-from sle_gan.convert.to_fastgan import save_fastgan
+from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
 
 __all__ = [
     "Adam",
@@ -18,4 +18,5 @@ __all__ = [
     "is_torch_file",
     "read_fastgan",
     "save_fastgan",
+    "trained_paths",
 ]

@@ -137,14 +137,11 @@ def _ours(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _to_numpy(state: Mapping[str, Any]) -> Arrays:
-    return {key.removeprefix("module."): _array(key, tensor) for key, tensor in state.items()}
-
-
-def _array(name: str, tensor: Any) -> np.ndarray:
-    array = tensor.detach().float().numpy()
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or Inf")
-    return array
+    arrays = {key.removeprefix("module."): tensor.detach().float().numpy() for key, tensor in state.items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds NaN or Inf")
+    return arrays
 
 
 def _generator(state: Arrays) -> tuple[Converted, list[Module]]:
@@ -157,7 +154,8 @@ def _generator(state: Arrays) -> tuple[Converted, list[Module]]:
         "channels": state["to_big.weight_orig"].shape[0],
         "tanh": resolution == 1024,  # the released code has no tanh at 256 and 512
     }
-    modules = names.generator_modules(resolution)
+    _check(architecture)
+    modules = names.modules_of("Generator", resolution)
     return Converted("Generator", architecture, names.to_ours(modules, state)), modules
 
 
@@ -172,8 +170,15 @@ def _discriminator(state: Arrays) -> tuple[Converted, list[Module]]:
         "width": state["rf_big.0.weight_orig"].shape[0] // 16,
         "channels": state["down_from_big.0.weight_orig"].shape[1],
     }
-    modules = names.discriminator_modules(resolution)
+    _check(architecture)
+    modules = names.modules_of("Discriminator", resolution)
     return Converted("Discriminator", architecture, names.to_ours(modules, state)), modules
+
+
+def _check(architecture: Mapping[str, Any]) -> None:
+    width, channels = architecture["width"], architecture["channels"]
+    if width % 8 or not width or channels not in (1, 3, 4):
+        raise ValueError(f"width {width} and {channels} channels; ours have a multiple of 8, and 1, 3 or 4")
 
 
 def _unknown(key: str, state: Arrays, modules: list[Module]) -> list[str]:
@@ -188,16 +193,15 @@ def _parameters(state: Arrays) -> list[str]:
     return [name for name in state if name.rpartition(".")[2] not in _BUFFERS]
 
 
-def _listed(what: str, tensors: Sequence[Any], state: Arrays) -> Arrays:
-    """A list of tensors, one for each parameter, under the parameters' names."""
+def _listed(what: str, tensors: Sequence[Any], state: Arrays) -> dict[str, Any]:
+    """A list of tensors, one for each parameter, under the parameters' names; only their shapes are looked at."""
     parameters = _parameters(state)
     if len(tensors) != len(parameters):
         raise ValueError(f"{what} holds {len(tensors)} tensors for {len(parameters)} parameters")
-    arrays = {name: _array(f"{what} for {name}", tensor) for name, tensor in zip(parameters, tensors)}
-    for name, array in arrays.items():
-        if array.shape != state[name].shape:
-            raise ValueError(f"{what} holds {array.shape} for {name}, whose shape is {state[name].shape}")
-    return arrays
+    for name, tensor in zip(parameters, tensors):
+        if tuple(tensor.shape) != state[name].shape:
+            raise ValueError(f"{what} holds {tuple(tensor.shape)} for {name}, whose shape is {state[name].shape}")
+    return dict(zip(parameters, tensors))
 
 
 def _averaged(content: Mapping[str, Any], state: Arrays, generator: Converted, modules: list[Module]) -> Converted:
@@ -205,7 +209,7 @@ def _averaged(content: Mapping[str, Any], state: Arrays, generator: Converted, m
     ema = content["g_ema"]
     if isinstance(ema, Mapping):  # some descendants save a state dict
         return Converted(generator.network, dict(generator.architecture), names.to_ours(modules, _to_numpy(ema)))
-    averaged = state | _listed("g_ema", ema, state) | _to_numpy(_ours(content).get("g_ema_buffers", {}))
+    averaged = state | _to_numpy({**_listed("g_ema", ema, state), **_ours(content).get("g_ema_buffers", {})})
     return Converted(generator.network, dict(generator.architecture), names.to_ours(modules, averaged))
 
 
@@ -217,10 +221,12 @@ def _adam(saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Modul
     missing = sum("exp_avg" not in slot or "exp_avg_sq" not in slot for slot in slots)
     if missing:  # a moment of zero at a late step would make steps of many times the learning rate
         return None, [f"{key!r}: it has no moments for {missing} of {len(slots)} parameters; Adam starts anew"]
-    moments = [
-        names.to_ours(modules, _listed(f"{key} {moment}", [slot[moment] for slot in slots], state), trained_only=True)
-        for moment in ("exp_avg", "exp_avg_sq")
-    ]
+    moments = []
+    for moment in ("exp_avg", "exp_avg_sq"):
+        listed = _listed(f"{key} {moment}", [slot[moment] for slot in slots], state)
+        # Not searched for NaN: they are the larger part of the file, and are only read where a run is made.
+        arrays = {name: tensor.detach().float().numpy() for name, tensor in listed.items()}
+        moments.append(names.to_ours(modules, arrays, trained_only=True))
     notes = []
     betas = tuple(groups[0]["betas"])
     if betas != BETAS:

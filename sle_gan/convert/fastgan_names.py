@@ -117,14 +117,9 @@ def to_theirs(modules: list[Module], arrays: Mapping[str, np.ndarray], trained_o
     return state
 
 
-def generator_modules(resolution: int) -> list[Module]:
-    """All modules of the generator that have tensors."""
-    return [Module(*names) for names in _generator(resolution)]
-
-
-def discriminator_modules(resolution: int) -> list[Module]:
-    """All modules of the discriminator that have tensors."""
-    return [Module(*names) for names in _discriminator(resolution)]
+def modules_of(network: str, resolution: int) -> list[Module]:
+    """All modules that have tensors of our "Generator" or "Discriminator"."""
+    return [Module(*names) for names in {"Generator": _generator, "Discriminator": _discriminator}[network](resolution)]
 
 
 def _generator(resolution: int) -> Iterator[tuple[str, str]]:

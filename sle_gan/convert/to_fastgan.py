@@ -63,6 +63,11 @@ def save_fastgan(
     return list(content)
 
 
+def trained_paths(converted: Converted) -> list[str]:
+    """The paths of the variables that Adam keeps moments of, in PyTorch's order."""
+    return [f"{module.ours}/{t.ours}" for module in _modules(converted) for t in module.tensors if t.trained]
+
+
 def _modules(converted: Converted) -> list[Module]:
     generator = converted.network == "Generator"
     resolution = converted.architecture["output_resolution" if generator else "input_resolution"]
@@ -70,7 +75,7 @@ def _modules(converted: Converted) -> list[Module]:
         raise UserError(
             f"FastGAN's networks are for {', '.join(map(str, names.RESOLUTIONS))} pixels; this one is for {resolution}"
         )
-    return (names.generator_modules if generator else names.discriminator_modules)(resolution)
+    return names.modules_of(converted.network, resolution)
 
 
 def _state(modules: list[Module], arrays: Arrays, step: int) -> Arrays:

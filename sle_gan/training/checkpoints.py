@@ -11,14 +11,16 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
 
 from sle_gan import weights
 from sle_gan.errors import UserError
 from sle_gan.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT = "sle_gan.checkpoint/1"
 META = "meta.json"
@@ -33,7 +35,9 @@ class Checkpoint(NamedTuple):
 
 def save(path: Path, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> None:
     """Writes the state of a GAN; see `write`."""
-    write(path, ((name, keras.ops.convert_to_numpy(variable.value)) for name, variable in state.items()), meta)
+    from keras import ops
+
+    write(path, ((name, ops.convert_to_numpy(variable.value)) for name, variable in state.items()), meta)
 
 
 def write(path: Path, arrays: Iterable[tuple[str, np.ndarray]], meta: Mapping[str, Any]) -> None:
@@ -101,6 +105,11 @@ def read_meta(path: Path) -> dict[str, Any]:
     return meta
 
 
+def path_of(folder: Path, step: int) -> Path:
+    """Where a run's checkpoint of this step is."""
+    return folder / f"step_{step:08d}.npz"
+
+
 class CheckpointFolder:
     """The checkpoints of one run: `step_00001000.npz` and so on; the newest `keep` stay."""
 
@@ -122,7 +131,7 @@ class CheckpointFolder:
 
     def save(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
         """Writes the checkpoint of this step, then deletes those beyond the newest `keep`."""
-        path = self.folder / f"step_{step:08d}.npz"
+        path = path_of(self.folder, step)
         save(path, state, {"step": step, **meta})
         for old in self.all()[: -self.keep]:
             old.path.unlink(missing_ok=True)
