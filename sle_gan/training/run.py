@@ -19,7 +19,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
-from sle_gan.training import listeners
+from sle_gan.training import listeners, transfer
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
@@ -167,12 +167,25 @@ def _make(config: TrainConfig, devices: engine.Devices, started: bool) -> GAN:
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
         gan = make_gan(config)
-        if not started:
-            for key, network in gan.trained.items():
-                if file := getattr(config, f"{key}_weights", None):
-                    averaged = gan.networks.get(f"{key}_ema")
-                    _load_weights(file, key, network, *([averaged] if averaged else []))
+        loaded = [] if started else _load_initial_weights(gan, config)
+        if config.freeze_discriminator_layers:
+            frozen = transfer.freeze_discriminators(gan, config.freeze_discriminator_layers, loaded)
+            print(f"frozen layers of the discriminator: {', '.join(frozen)}")
     return gan
+
+
+def _load_initial_weights(gan: GAN, config: TrainConfig) -> list[transfer.Loaded]:
+    loaded = []
+    if config.init_from:
+        loaded = transfer.start_from(gan, transfer.read_source(config.init_from))
+        print(f"starting from {config.init_from}:")
+        for network in loaded:
+            print(f"  {network}")
+    for key, network in gan.trained.items():
+        if file := getattr(config, f"{key}_weights", None):
+            averaged = gan.networks.get(f"{key}_ema")
+            _load_weights(file, key, network, *([averaged] if averaged else []))
+    return loaded
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
