@@ -62,7 +62,7 @@ def test_no_file_and_no_function_is_too_long(path: Path) -> None:
             assert node.end_lineno - node.lineno < 60, node.name
 
 
-@pytest.mark.parametrize("script", ("train.py", "generate.py", "share.py", "tiles.py", "translate.py"))
+@pytest.mark.parametrize("script", ("train.py", "generate.py", "share.py", "tiles.py", "translate.py", "convert.py"))
 def test_help_answers_at_once(script: str) -> None:
     times = []
     for _ in range(3):

@@ -9,6 +9,7 @@ from typing import Any
 
 from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend
 from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
+from sle_gan.config.base import field_names
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -17,6 +18,7 @@ examples:
   train.py --data-folder flowers --resolution 256 --diff-augment --fid --name flowers
   train.py --name flowers --resume                     go on after a stop
   train.py --name flowers --resume --steps 80000       go on for longer
+  train.py --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses
   train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
   train.py --model dcgan --data-folder frogs --rotation 15 --zoom 0.8 --preview-augmentation frogs.png
 """
@@ -58,6 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         from sle_gan.training.resume import resumed_config
 
         config = resumed_config(given)
+        _check_folders(config)
     else:
         config = _new_config(given)
         if preview:
@@ -80,6 +83,7 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for name, default in (("--model", None), ("--config", None), ("--name", "experiment"), ("--output-folder", "runs")):
         first.add_argument(name, default=default)
+    first.add_argument("--init-from")
     first.add_argument("--resume", action="store_true")
     try:
         seen = first.parse_known_args(argv)[0]
@@ -95,18 +99,33 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
         folder = Path(seen.output_folder) / seen.name
         if is_run(folder):
             return config_class(read_config_file(RunFolder(folder).config)["model"], str(folder))
+    if seen.init_from:
+        from sle_gan.training.transfer import source_settings
+
+        return CONFIGS[source_settings(seen.init_from, None)[0] or DEFAULT_MODEL]
     return CONFIGS[DEFAULT_MODEL]
 
 
 def _new_config(given: dict[str, Any]) -> TrainConfig:
-    model = given.pop("model", DEFAULT_MODEL)
-    config = CONFIGS[model](**given).validated()
+    model = given.pop("model", None)
+    if given.get("init_from"):
+        from sle_gan.training.transfer import source_settings
+
+        found, settings = source_settings(given["init_from"], model)
+        model = model or found
+        known = field_names(CONFIGS[model or DEFAULT_MODEL])
+        given = {**{name: value for name, value in settings.items() if name in known}, **given}
+    config = CONFIGS[model or DEFAULT_MODEL](**given).validated()
+    _check_folders(config)
+    return config
+
+
+def _check_folders(config: TrainConfig) -> None:
     for flag, folder in config.folders.items():
         if not folder:
             raise UserError(f"{flag} is missing; give the folder with your pictures")
         if not Path(folder).is_dir():
             raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
-    return config
 
 
 def _check_place(config: TrainConfig, override: bool) -> None:

@@ -62,6 +62,17 @@ class TrainConfig:
         "how pictures smaller than the resolution grow: smooth (Lanczos), or pixels, which stay squares",
         group=DATA,
     )
+    init_from: str | None = option(
+        None,
+        "start from a run, a folder, .h5, .npz or .pth file, or a hub repository: layers that fit are loaded, "
+        "the others named; settings of the networks that are not given are those of the source",
+        metavar="MODEL",
+        group=NETWORKS,
+        fixed=True,
+    )
+    freeze_discriminator_layers: int = option(
+        0, "with --init-from: keep the N layers of the discriminator nearest to the image as they are", group=NETWORKS
+    )
     steps: int | None = option(
         None, f"train to this step (default {DEFAULT_STEPS:,}, unless --epochs is given)", group=TRAINING
     )
@@ -144,6 +155,9 @@ class TrainConfig:
             value = getattr(self, field)
             check(math.isfinite(value) and value > 0, flag(field), value, "a positive number such as 2e-4")
         check(0 <= self.ema_decay < 1, "--ema-decay", self.ema_decay, "at least 0 and less than 1")
+        frozen = self.freeze_discriminator_layers
+        check(frozen >= 0, "--freeze-discriminator-layers", frozen, "at least 0")
+        check(not frozen or bool(self.init_from), "--freeze-discriminator-layers", frozen, "--init-from beside it")
         check(0 <= self.seed < 2**31, "--seed", self.seed, "from 0 to 2147483647")
         for name in self.policy_names:
             hint = suggestion(name, POLICIES)

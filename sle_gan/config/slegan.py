@@ -20,6 +20,9 @@ class SLEGANConfig(TrainConfig):
         64, "ngf and ndf, the networks' base number of channels: a multiple of 8", group=NETWORKS, fixed=True
     )
     latent: int = option(256, "length of a latent vector", group=NETWORKS, fixed=True)
+    tanh: bool = option(
+        True, "end the generator in a tanh; FastGAN's has none at 256 and 512 pixels", group=NETWORKS, fixed=True
+    )
     generator_weights: str | None = option(
         None,
         "start the generator from an .h5 export or a FastGAN .pth",

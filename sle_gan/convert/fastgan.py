@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sle_gan.convert import fastgan_names as names
+from sle_gan.convert.fastgan_names import Arrays, Module
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError
 
-Arrays = dict[str, np.ndarray]
-
-# Generator and decoders: positions of the modules within an up block, long and short form.
-_COMPOSED_UP = {"up": 1, "noise": 2, "norm": 3, "conv_2": 5, "noise_2": 6, "norm_2": 7}
-_PLAIN_UP = {"up": 1, "norm": 2}
-_COMPOSED_SIZES = (8, 32, 128, 512)
-_GENERATOR_EXCITATIONS = (64, 128, 256, 512)
-# Discriminator: their names count how often the map was halved, ours say how large it is.
-_DOWN = {128: "down_4", 64: "down_8", 32: "down_16", 16: "down_32", 8: "down_64"}
-_DISCRIMINATOR_EXCITATIONS = {32: "se_2_16", 16: "se_4_32", 8: "se_8_64"}
-_SMALL = {32: 2, 16: 3, 8: 4}
-_DECODERS = {"full": "decoder_big", "small": "decoder_small", "part": "decoder_part"}
+BETAS = (0.5, 0.999)  # of Adam, there and here
+OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
 
 
 class Converted(NamedTuple):
@@ -33,42 +26,126 @@ class Converted(NamedTuple):
     arrays: Arrays
 
 
+class Adam(NamedTuple):
+    """The state of Adam for one network: steps made, learning rate, both moments by the variables' paths."""
+
+    step: int
+    learning_rate: float
+    first: Arrays
+    second: Arrays
+
+
+class FastGANCheckpoint(NamedTuple):
+    """A checkpoint in our layout. Arrays are views on the file wherever the layout allows it.
+
+    Attributes:
+        networks: "generator" and "discriminator", "generator_ema": whichever of them the file holds.
+        optimizers: "generator" and "discriminator"; those whose state is complete.
+        ignored: what else is in the file, in words.
+    """
+
+    networks: dict[str, Converted]
+    optimizers: dict[str, Adam]
+    ignored: list[str]
+
+    @property
+    def averaged(self) -> Converted:
+        """The generator to make pictures with: the average where the file holds one."""
+        return self.networks.get("generator_ema") or self.networks["generator"]
+
+
 def is_torch_file(path: str | Path) -> bool:
     """Whether the file's name says that PyTorch wrote it."""
     return Path(path).suffix in (".pth", ".pt", ".bin", ".ckpt")
 
 
 def convert_fastgan(path: str | Path) -> dict[str, Converted]:
-    """Reads a checkpoint `{'g': state_dict, 'd': state_dict}`, with or without `module.` prefixes.
+    """Reads the networks of a checkpoint that are ready for use.
 
-    Width, latent size and resolution follow from the shapes.
+    Args:
+        path: see `read_fastgan`.
 
     Returns:
-        "generator" and, where the file holds one, "discriminator".
+        "generator", the averaged one where the file holds it, and "discriminator" if there is one.
 
     Raises:
         UserError: if the file is not such a checkpoint.
     """
-    checkpoint = load_torch_file(path)
-    if not isinstance(checkpoint, Mapping) or not isinstance(checkpoint.get("g"), Mapping):
-        found = sorted(map(str, checkpoint))[:5] if isinstance(checkpoint, Mapping) else type(checkpoint).__name__
-        raise UserError(f"{path} is not a FastGAN checkpoint: expected the keys 'g' and 'd', found {found}")
-    converted = {}
+    checkpoint = read_fastgan(path)
+    if "generator" not in checkpoint.networks:
+        raise UserError(f"{path} holds a discriminator and no generator")
+    networks = {"generator": checkpoint.averaged}
+    if "discriminator" in checkpoint.networks:
+        networks["discriminator"] = checkpoint.networks["discriminator"]
+    return networks
+
+
+def read_fastgan(path: str | Path) -> FastGANCheckpoint:
+    """Reads everything of a checkpoint, with or without `module.` prefixes.
+
+    The released training script writes two: `N.pth` with `{'g', 'd'}`, g being the averaged generator, and
+    `all_N.pth` with `g_ema` (a list of the averaged parameters), `opt_g` and `opt_d` (Adam) beside the raw g and
+    d. A bare state dict of either network is taken too. Width, latent size, resolution and channels follow from
+    the shapes.
+
+    Raises:
+        UserError: if the file is not such a checkpoint, or holds NaN or Inf.
+    """
+    content = _with_networks(load_torch_file(path), path)
+    networks, optimizers = {}, {}
+    ignored = [f"{key!r}" for key in content if key not in ("g", "d", "g_ema", "opt_g", "opt_d", OURS)]
     try:
-        converted["generator"] = _generator(_to_numpy(checkpoint["g"]))
-        if isinstance(checkpoint.get("d"), Mapping):
-            converted["discriminator"] = _discriminator(_to_numpy(checkpoint["d"]))
+        for key, network, read in (("g", "generator", _generator), ("d", "discriminator", _discriminator)):
+            if content.get(key) is None:
+                continue
+            state = _to_numpy(content[key])
+            networks[network], modules = read(state)
+            ignored += _unknown(key, state, modules)
+            optimizer = content.get(f"opt_{key}")
+            if optimizer is not None:
+                adam, notes = _adam(optimizer, f"opt_{key}", state, modules)
+                ignored += notes
+                optimizers |= {network: adam} if adam else {}
+            if key == "g" and content.get("g_ema") is not None:
+                networks["generator_ema"] = _averaged(content, state, networks["generator"], modules)
     except KeyError as error:
         raise UserError(f"{path} is not a FastGAN checkpoint: it has no tensor {error.args[0]!r}") from error
-    return converted
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{path} is not a FastGAN checkpoint: {error}") from error
+    for converted in networks.values():
+        if converted.network == "Generator":
+            converted.architecture["tanh"] = bool(_ours(content).get("tanh", converted.architecture["tanh"]))
+    return FastGANCheckpoint(networks, optimizers, ignored)
+
+
+def _with_networks(content: Any, path: str | Path) -> Mapping[str, Any]:
+    """The content as a dict with `g` or `d`; a bare state dict is put under its key."""
+    if isinstance(content, Mapping):
+        if isinstance(content.get("g"), Mapping) or isinstance(content.get("d"), Mapping):
+            return content
+        plain = {str(key).removeprefix("module.") for key in content}
+        for key, tensor in (("g", "init.init.0.weight_orig"), ("d", "down_from_big.0.weight_orig")):
+            if tensor in plain:
+                return {key: content}
+    found = sorted(map(str, content))[:5] if isinstance(content, Mapping) else type(content).__name__
+    raise UserError(f"{path} is not a FastGAN checkpoint: expected the keys 'g' and 'd', found {found}")
+
+
+def _ours(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    own = content.get(OURS)
+    return own if isinstance(own, Mapping) else {}
 
 
 def _to_numpy(state: Mapping[str, Any]) -> Arrays:
-    return {key.removeprefix("module."): tensor.float().numpy() for key, tensor in state.items()}
+    arrays = {key.removeprefix("module."): tensor.detach().float().numpy() for key, tensor in state.items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds NaN or Inf")
+    return arrays
 
 
-def _generator(state: Arrays) -> Converted:
-    resolution = max(size for size in (256, 512, 1024) if size == 256 or f"feat_{size}.1.weight_orig" in state)
+def _generator(state: Arrays) -> tuple[Converted, list[Module]]:
+    resolution = max(size for size in names.RESOLUTIONS if size == 256 or f"feat_{size}.1.weight_orig" in state)
     latent, doubled = state["init.init.0.weight_orig"].shape[:2]
     architecture = {
         "output_resolution": resolution,
@@ -77,27 +154,12 @@ def _generator(state: Arrays) -> Converted:
         "channels": state["to_big.weight_orig"].shape[0],
         "tanh": resolution == 1024,  # the released code has no tanh at 256 and 512
     }
-    arrays: Arrays = {}
-    for ours, theirs in _generator_names(resolution):
-        arrays.update(_module(state, ours, theirs))
-    return Converted("Generator", architecture, arrays)
+    _check(architecture)
+    modules = names.modules_of("Generator", resolution)
+    return Converted("Generator", architecture, names.to_ours(modules, state)), modules
 
 
-def _generator_names(resolution: int) -> Iterator[tuple[str, str]]:
-    yield "project", "init.init.0"
-    yield "norm", "init.init.1"
-    for size in (8, 16, 32, 64, 128, 256, 512, 1024):
-        if size <= resolution:
-            modules = _COMPOSED_UP if size in _COMPOSED_SIZES else _PLAIN_UP
-            yield from ((f"up_{size}/{ours}", f"feat_{size}.{index}") for ours, index in modules.items())
-    for size in _GENERATOR_EXCITATIONS:
-        if size <= resolution:
-            yield from _excitation(size, f"se_{size}")
-    yield "to_image", "to_big"
-    yield "to_small_image", "to_128"
-
-
-def _discriminator(state: Arrays) -> Converted:
+def _discriminator(state: Arrays) -> tuple[Converted, list[Module]]:
     # The number of convolutions before down_4 and their stride's kernel tell 256, 512 and 1024 apart.
     if "down_from_big.2.weight_orig" in state:
         resolution = 1024
@@ -108,59 +170,65 @@ def _discriminator(state: Arrays) -> Converted:
         "width": state["rf_big.0.weight_orig"].shape[0] // 16,
         "channels": state["down_from_big.0.weight_orig"].shape[1],
     }
-    arrays: Arrays = {}
-    for ours, theirs in _discriminator_names(resolution):
-        arrays.update(_module(state, ours, theirs))
-    return Converted("Discriminator", architecture, arrays)
+    _check(architecture)
+    modules = names.modules_of("Discriminator", resolution)
+    return Converted("Discriminator", architecture, names.to_ours(modules, state)), modules
 
 
-def _discriminator_names(resolution: int) -> Iterator[tuple[str, str]]:
-    yield "stem_1/conv", "down_from_big.0"
-    if resolution == 1024:
-        yield from (("stem_2/conv", "down_from_big.2"), ("stem_2/norm", "down_from_big.3"))
-    for size, name in _DOWN.items():
-        for block, (conv, norm) in {
-            "down": ("main.0", "main.1"),
-            "conv": ("main.3", "main.4"),
-            "direct": ("direct.1", "direct.2"),
-        }.items():
-            yield f"down_{size}/{block}/conv", f"{name}.{conv}"
-            yield f"down_{size}/{block}/norm", f"{name}.{norm}"
-    for size, name in _DISCRIMINATOR_EXCITATIONS.items():
-        yield from _excitation(size, name)
-    yield from (("head/conv", "rf_big.0"), ("head/norm", "rf_big.1"), ("to_logits", "rf_big.3"))
-    yield "small_64/conv", "down_from_small.0"
-    for size, index in _SMALL.items():
-        yield f"small_{size}/conv", f"down_from_small.{index}.main.0"
-        yield f"small_{size}/norm", f"down_from_small.{index}.main.1"
-    yield "to_small_logits", "rf_small"
-    for ours, theirs in _DECODERS.items():
-        for index, size in enumerate((16, 32, 64, 128), start=1):
-            for module, position in _PLAIN_UP.items():
-                yield f"decode_{ours}/up_{size}/{module}", f"{theirs}.main.{index}.{position}"
-        yield f"decode_{ours}/to_image", f"{theirs}.main.5"
+def _check(architecture: Mapping[str, Any]) -> None:
+    width, channels = architecture["width"], architecture["channels"]
+    if width % 8 or not width or channels not in (1, 3, 4):
+        raise ValueError(f"width {width} and {channels} channels; ours have a multiple of 8, and 1, 3 or 4")
 
 
-def _excitation(size: int, theirs: str) -> Iterator[tuple[str, str]]:
-    yield f"excite_{size}/squeeze", f"{theirs}.main.1"
-    yield f"excite_{size}/excite", f"{theirs}.main.3"
+def _unknown(key: str, state: Arrays, modules: list[Module]) -> list[str]:
+    """Tensors that no layer of ours has; counters of batches are no weights and go without saying."""
+    known = {f"{module.theirs}.{tensor.theirs}" for module in modules for tensor in module.tensors}
+    unknown = [name for name in state if name not in known and not name.endswith("num_batches_tracked")]
+    return [f"{len(unknown)} more tensors of {key!r}: {', '.join(unknown[:3])}"] if unknown else []
 
 
-def _module(state: Arrays, ours: str, theirs: str) -> Arrays:
-    """The variables of one PyTorch module under our names, in our layout."""
-    if f"{theirs}.running_mean" in state:
-        names = {
-            "gamma": "weight",
-            "beta": "bias",
-            "moving_mean": "running_mean",
-            "moving_variance": "running_var",
-        }
-        return {f"{ours}/{key}": state[f"{theirs}.{name}"] for key, name in names.items()}
-    if f"{theirs}.weight" in state:  # noise injection: one scalar
-        return {f"{ours}/weight": state[f"{theirs}.weight"].reshape(())}
-    kernel, u, v = (state[f"{theirs}.weight_{name}"] for name in ("orig", "u", "v"))
-    if ours == "project":  # transposed convolution (in, out, h, w) -> (in, h, w, out); v is (in, h, w) already
-        return {f"{ours}/kernel": kernel.transpose(0, 2, 3, 1), f"{ours}/u": u, f"{ours}/v": v}
-    # Convolution (out, in, h, w) -> (h, w, in, out), and v (in, h, w) -> (h, w, in).
-    v = v.reshape(kernel.shape[1:]).transpose(1, 2, 0).reshape(-1)
-    return {f"{ours}/kernel": kernel.transpose(2, 3, 1, 0), f"{ours}/u": u, f"{ours}/v": v}
+def _parameters(state: Arrays) -> list[str]:
+    """The names of a network's parameters in PyTorch's order: the state dict's, less the buffers."""
+    return [name for name in state if name.rpartition(".")[2] not in _BUFFERS]
+
+
+def _listed(what: str, tensors: Sequence[Any], state: Arrays) -> dict[str, Any]:
+    """A list of tensors, one for each parameter, under the parameters' names; only their shapes are looked at."""
+    parameters = _parameters(state)
+    if len(tensors) != len(parameters):
+        raise ValueError(f"{what} holds {len(tensors)} tensors for {len(parameters)} parameters")
+    for name, tensor in zip(parameters, tensors):
+        if tuple(tensor.shape) != state[name].shape:
+            raise ValueError(f"{what} holds {tuple(tensor.shape)} for {name}, whose shape is {state[name].shape}")
+    return dict(zip(parameters, tensors))
+
+
+def _averaged(content: Mapping[str, Any], state: Arrays, generator: Converted, modules: list[Module]) -> Converted:
+    """The averaged parameters, with the raw generator's statistics: FastGAN averages no buffers."""
+    ema = content["g_ema"]
+    if isinstance(ema, Mapping):  # some descendants save a state dict
+        return Converted(generator.network, dict(generator.architecture), names.to_ours(modules, _to_numpy(ema)))
+    averaged = state | _to_numpy({**_listed("g_ema", ema, state), **_ours(content).get("g_ema_buffers", {})})
+    return Converted(generator.network, dict(generator.architecture), names.to_ours(modules, averaged))
+
+
+def _adam(saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Module]) -> tuple[Adam | None, list[str]]:
+    """The state dict of a torch.optim.Adam over a network's parameters, and what is not kept of it."""
+    groups = saved["param_groups"]
+    order = [index for group in groups for index in group["params"]]
+    slots = [saved["state"].get(index, {}) for index in order]
+    missing = sum("exp_avg" not in slot or "exp_avg_sq" not in slot for slot in slots)
+    if missing:  # a moment of zero at a late step would make steps of many times the learning rate
+        return None, [f"{key!r}: it has no moments for {missing} of {len(slots)} parameters; Adam starts anew"]
+    moments = []
+    for moment in ("exp_avg", "exp_avg_sq"):
+        listed = _listed(f"{key} {moment}", [slot[moment] for slot in slots], state)
+        # Not searched for NaN: they are the larger part of the file, and are only read where a run is made.
+        arrays = {name: tensor.detach().float().numpy() for name, tensor in listed.items()}
+        moments.append(names.to_ours(modules, arrays, trained_only=True))
+    notes = []
+    betas = tuple(groups[0]["betas"])
+    if betas != BETAS:
+        notes.append(f"betas {betas} of {key!r}: ours are {BETAS}")
+    return Adam(max(int(slot["step"]) for slot in slots), float(groups[0]["lr"]), *moments), notes

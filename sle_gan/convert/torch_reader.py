@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from sle_gan.errors import UserError
 
 def load_torch_file(path: str | Path) -> Any:
     """The content of a file that `torch.save` wrote: tensors in dicts and lists, nothing executable.
+
+    Tensors are mapped into memory, not read, unless the file is of the time before PyTorch 1.6.
 
     Raises:
         UserError: if PyTorch is not installed, the file is missing or damaged, or it holds anything
@@ -24,7 +27,7 @@ def load_torch_file(path: str | Path) -> Any:
     except ImportError as error:
         raise UserError(f"reading {path.name} needs PyTorch: pip install 'sle-gan[torch]'") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} holds Python objects beside tensors and was not opened, because loading it could run "

@@ -69,13 +69,16 @@ class Accumulator:
         return self.optimizer.scale_loss(loss)
 
     def apply(self, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
-        if len(variables) != len(self.sums):
-            raise ValueError(f"received {len(variables)} variables, accumulates gradients of {len(self.sums)}")
-        for total, gradient in zip(self.sums, gradients):
-            total.assign_add(gradient)
+        sums = {id(variable): total for variable, total in zip(self._variables, self.sums)}
+        for variable, gradient in zip(variables, gradients):
+            sums[id(variable)].assign_add(gradient)
 
     def flush(self) -> None:
-        self.optimizer.apply([ops.convert_to_tensor(total) / self._parts for total in self.sums], self._variables)
+        # Layers may have been frozen since the optimizer was built.
+        pairs = [(variable, total) for variable, total in zip(self._variables, self.sums) if variable.trainable]
+        self.optimizer.apply(
+            [ops.convert_to_tensor(total) / self._parts for _, total in pairs], [variable for variable, _ in pairs]
+        )
         for total in self.sums:
             total.assign(ops.zeros(total.shape))
 

@@ -36,11 +36,12 @@ class SLEGAN(GAN):
         self.config = config
         channels = CHANNELS[config.channels]
         size: dict[str, Any] = {"width": config.width, "channels": channels}
+        generator: dict[str, Any] = {"latent": config.latent, "tanh": config.tanh, **size}
         with compute_precision(config):
-            self.generator = Generator(config.resolution, latent=config.latent, **size)
+            self.generator = Generator(config.resolution, **generator)
             self.discriminator = Discriminator(config.resolution, **size)
         # What is exported and scored computes as those who load it will: in float32.
-        self.averaged = Generator(config.resolution, latent=config.latent, name="generator_ema", **size)
+        self.averaged = Generator(config.resolution, name="generator_ema", **generator)
         self.averaged.set_weights(self.generator.get_weights())
         self.generator_optimizer = adam(config, config.G_learning_rate, self.generator, "generator_adam")
         self.discriminator_optimizer = adam(config, config.D_learning_rate, self.discriminator, "discriminator_adam")

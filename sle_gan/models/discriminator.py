@@ -220,6 +220,17 @@ class Discriminator(Network):
             maps[size] = x
         return maps
 
+    @property
+    def stages(self) -> list[list[keras.layers.Layer]]:
+        """From the images to the 8x8 maps, both branches side by side; an excitation goes with what it scales."""
+        stages: list[list[keras.layers.Layer]] = [[block] for block in self.stem]
+        for size in self.sizes:
+            excitation = self.excitations.get(str(size))
+            stages.append([self.down_blocks[str(size)], *([excitation] if excitation else [])])
+        for stage, block in zip(stages, self.small_blocks):
+            stage.append(block)
+        return stages
+
     def get_config(self) -> dict[str, Any]:
         return {
             "input_resolution": self.input_resolution,

@@ -61,7 +61,7 @@ class SpectralLayer(keras.layers.Layer):
         shared = _SHARED_KERNELS.get()
         if shared is not None and id(self) in shared:
             return shared[id(self)]
-        if training and shared is None:
+        if training and shared is None and self.trainable:
             _iterate(self.kernel, self.u, self.v)
         kernel = ops.convert_to_tensor(self.kernel)
         matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
@@ -92,12 +92,14 @@ def shared_kernels() -> Iterator[None]:
 
 
 def iterate_singular_vectors(network: keras.Model) -> None:
-    """One power iteration for every spectral kernel of a network."""
+    """One power iteration for every spectral kernel of a network that is trained."""
     variables = variables_by_path(network)
     for path, u in variables.items():
         if path.endswith("/u"):
             layer = path.removesuffix("/u")
-            _iterate(variables[f"{layer}/kernel"], u, variables[f"{layer}/v"])
+            kernel = variables[f"{layer}/kernel"]
+            if kernel.trainable:
+                _iterate(kernel, u, variables[f"{layer}/v"])
 
 
 def _iterate(kernel: keras.Variable, u: keras.Variable, v: keras.Variable) -> None:
@@ -174,7 +176,8 @@ class SpectralProjection(SpectralLayer):
 class BatchNorm(keras.layers.Layer):
     """Batch normalisation: epsilon 1e-5, moving averages of momentum 0.9, gamma from N(1, 0.02).
 
-    Moments are taken over all replicas. Computes in float32 under mixed precision, moving averages included.
+    Moments are taken over all replicas. Computes in float32 under mixed precision, moving averages included. A
+    frozen layer (`trainable=False`) normalises by its moving averages in training too, as Keras's own does.
     """
 
     epsilon = 1e-5
@@ -192,7 +195,7 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         gamma, beta = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        if not training:
+        if not training or not self.trainable:
             scale = gamma * ops.rsqrt(self.moving_variance + self.epsilon)
             shift = beta - self.moving_mean * scale
             return x * ops.cast(scale, x.dtype) + ops.cast(shift, x.dtype)

@@ -48,6 +48,14 @@ class Network(keras.Model):
         return engine.compile_inference(self)
 
     @property
+    def stages(self) -> list[list[keras.layers.Layer]]:
+        """The layers in the order in which an image passes them, in groups; what freezing counts.
+
+        Here each layer that has weights is a group of its own, in the order in which they were made.
+        """
+        return [[layer] for layer in self.layers if layer.weights]
+
+    @property
     def architecture(self) -> dict[str, Any]:
         """The arguments that make this network again, without Keras's own (name, dtype, trainable)."""
         config = self.get_config()

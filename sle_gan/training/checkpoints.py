@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
 import numpy as np
 
 from sle_gan import weights
 from sle_gan.errors import UserError
 from sle_gan.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT = "sle_gan.checkpoint/1"
 META = "meta.json"
@@ -32,16 +34,23 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: Path, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> None:
-    """Writes the state under a temporary name, syncs it to disk and renames it.
+    """Writes the state of a GAN; see `write`."""
+    from keras import ops
+
+    write(path, ((name, ops.convert_to_numpy(variable.value)) for name, variable in state.items()), meta)
+
+
+def write(path: Path, arrays: Iterable[tuple[str, np.ndarray]], meta: Mapping[str, Any]) -> None:
+    """Writes named arrays under a temporary name, one after the other, syncs the file to disk and renames it.
 
     Raises:
-        FloatingPointError: if a variable holds NaN or Inf; nothing is written then.
+        FloatingPointError: if an array holds NaN or Inf; nothing is written then.
         OSError: if it cannot be written; what stood at `path` is untouched.
     """
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(META, json.dumps({"format": FORMAT, **meta}))
-        for name, variable in state.items():
-            array = np.asarray(keras.ops.convert_to_numpy(variable.value))
+        for name, values in arrays:
+            array = np.asarray(values)
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise FloatingPointError(f"{name} holds NaN or Inf")
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -54,6 +63,17 @@ def load(path: Path, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
     Raises:
         UserError: if the file is damaged, foreign or of other networks; nothing is assigned then.
     """
+    meta, arrays = read(path)
+    weights.assign(state, arrays, f"the checkpoint {path} is of other networks")
+    return meta
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The meta data and all arrays of a checkpoint.
+
+    Raises:
+        UserError: if the file is damaged or foreign.
+    """
     meta = read_meta(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -64,8 +84,7 @@ def load(path: Path, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
                         arrays[entry.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
         raise UserError(f"the checkpoint {path} is damaged ({error})") from error
-    weights.assign(state, arrays, f"the checkpoint {path} is of other networks")
-    return meta
+    return meta, arrays
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -84,6 +103,11 @@ def read_meta(path: Path) -> dict[str, Any]:
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this project; expected the format {FORMAT!r}")
     return meta
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where a run's checkpoint of this step is."""
+    return folder / f"step_{step:08d}.npz"
 
 
 class CheckpointFolder:
@@ -107,7 +131,7 @@ class CheckpointFolder:
 
     def save(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
         """Writes the checkpoint of this step, then deletes those beyond the newest `keep`."""
-        path = self.folder / f"step_{step:08d}.npz"
+        path = path_of(self.folder, step)
         save(path, state, {"step": step, **meta})
         for old in self.all()[: -self.keep]:
             old.path.unlink(missing_ok=True)

@@ -86,8 +86,11 @@ class Trainer:
         self._saved: int | None = None
         self._step_started = 0.0
 
-    def run(self, first_step: int, last_step: int) -> Outcome:
+    def run(self, first_step: int, last_step: int, show_first: bool) -> Outcome:
         """Trains from `first_step` (that many steps are done) to `last_step`.
+
+        Args:
+            show_first: draw the grids before the first step too.
 
         Raises:
             TrainingStopped: at NaN or Inf, or when the last checkpoint cannot be written.
@@ -109,8 +112,8 @@ class Trainer:
             drop_last=self.config.drop_last,
         )
         with Signals() as signals, batches as loader:
-            if first_step == 0:
-                self._show(previews, 0)
+            if show_first:
+                self._show(previews, first_step)
             self._step_started = time.perf_counter()
             while step < last_step and not self.devices.any(signals.received is not None):
                 count = self._steps_of_a_call(step, last_step)

@@ -19,7 +19,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
-from sle_gan.training import listeners
+from sle_gan.training import listeners, transfer
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
@@ -45,12 +45,12 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
     datasets = _load_pictures(config)
-    gan = _make(config, devices)
+    gan = _make(config, devices, started=resume)
     evaluation = Evaluation(config, datasets[gan.reference_domain], gan.metrics) if config.fid else None
     last = _schedule(gan, datasets)
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first, best = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None)
+        first, best, new = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None, True)
         if resume:
             folder.write_config(config)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
@@ -62,7 +62,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         )
         try:
             trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
-            outcome = trainer.run(first, last)
+            outcome = trainer.run(first, last, show_first=new)
         finally:
             for listener in heard:
                 listener.close()
@@ -76,20 +76,20 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     """Trains as a process that is not the first of a distributed run: what it writes goes nowhere."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
-        gan = _make(config, devices)
+        gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first = _restore(gan, devices, datasets, saved, last)[0] if resume else 0
+        first, _, new = _restore(gan, devices, datasets, saved, last) if resume else (0, None, True)
         with RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder:
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            return Trainer(gan, devices, datasets, folder, checkpoints, ()).run(first, last)
+            return Trainer(gan, devices, datasets, folder, checkpoints, ()).run(first, last, show_first=new)
 
 
 def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
     datasets = _load_pictures(config)
-    gan = _make(config, devices)
+    gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets[gan.reference_domain], gan.metrics)  # its weights are among what can be missing
     last = _schedule(gan, datasets)
@@ -106,7 +106,7 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
     datasets = _load_pictures(config)
-    gan = _make(config, devices)
+    gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
 
@@ -180,17 +180,35 @@ def _open_devices(config: TrainConfig) -> engine.Devices:
     return devices
 
 
-def _make(config: TrainConfig, devices: engine.Devices) -> GAN:
-    """The GAN on its devices, with the initial weights that the settings ask for."""
+def _make(config: TrainConfig, devices: engine.Devices, started: bool) -> GAN:
+    """The GAN on its devices, with the initial weights that the settings ask for.
+
+    Args:
+        started: the run has a checkpoint, which holds all weights.
+    """
     # Initial weights come from the seed as all other random numbers do.
     keras.utils.set_random_seed(config.seed)
     with devices.scope():
         gan = make_gan(config)
-        for key, network in gan.trained.items():
-            if file := getattr(config, f"{key}_weights", None):
-                averaged = gan.networks.get(f"{key}_ema")
-                _load_weights(file, key, network, *([averaged] if averaged else []))
+        loaded = [] if started else _load_initial_weights(gan, config)
+        if config.freeze_discriminator_layers:
+            frozen = transfer.freeze_discriminators(gan, config.freeze_discriminator_layers, loaded)
+            print(f"frozen layers of the discriminator: {', '.join(frozen)}")
     return gan
+
+
+def _load_initial_weights(gan: GAN, config: TrainConfig) -> list[transfer.Loaded]:
+    loaded = []
+    if config.init_from:
+        loaded = transfer.start_from(gan, transfer.read_source(config.init_from))
+        print(f"starting from {config.init_from}:")
+        for network in loaded:
+            print(f"  {network}")
+    for key, network in gan.trained.items():
+        if file := getattr(config, f"{key}_weights", None):
+            averaged = gan.networks.get(f"{key}_ema")
+            _load_weights(file, key, network, *([averaged] if averaged else []))
+    return loaded
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
@@ -217,17 +235,22 @@ def _restore(
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
-) -> tuple[int, Best | None]:
-    """Loads the newest checkpoint into the GAN; returns how many steps are done and the best score so far."""
+) -> tuple[int, Best | None, bool]:
+    """Loads the newest checkpoint into the GAN.
+
+    Returns:
+        How many steps are done, the best score so far, and whether all of them were done elsewhere.
+    """
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
         raise UserError(
             f"{gan.config.run_folder} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one"
         )
-    if meta["data"] != [dataset.digest for dataset in datasets]:
+    elsewhere = meta["data"] is None
+    if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
-    return meta["step"], Best(*meta["best"]) if meta["best"] else None
+    return meta["step"], Best(*meta["best"]) if meta["best"] else None, elsewhere
 
 
 def _describe(gan: GAN) -> str:

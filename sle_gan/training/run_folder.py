@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 from typing import IO
 
-from sle_gan.config import TrainConfig, config_from_dict
+from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.files import TEMPORARY, atomic_path
+from sle_gan.training.checkpoints import CheckpointFolder
 
 
 class RunFolder:
@@ -114,6 +115,27 @@ def check_new(config: TrainConfig, override: bool) -> None:
         )
     if not is_run(path):
         raise UserError(f"--override deletes only training runs, and {path} is none; choose a new --name")
+
+
+def read_run(path: Path) -> tuple[TrainConfig, Path]:
+    """The settings of a run and the file of a checkpoint.
+
+    Args:
+        path: a run's folder, whose newest checkpoint is taken, or one checkpoint in it, such as best.npz.
+
+    Raises:
+        UserError: if it is no run, or a run without a checkpoint.
+    """
+    folder = RunFolder(path.parent.parent if path.is_file() else path)
+    if not is_run(folder.path):
+        raise UserError(f"{folder.path} is no training run; expected a folder with config.json and checkpoints/")
+    config = config_from_dict(read_config_file(folder.config), str(folder.config))
+    if path.is_file():
+        return config, path
+    newest = CheckpointFolder(folder.checkpoints, config.keep_checkpoints).newest()
+    if newest is None:
+        raise UserError(f"the run {path} holds no checkpoint yet")
+    return config, newest.path
 
 
 def check_existing(path: Path) -> None:

@@ -1,0 +1,152 @@
+"""`convert.py`: checkpoints of FastGAN (PyTorch) -> weights files or a run of ours, and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sle_gan.cli.common import Parser, import_backend
+from sle_gan.errors import UserError
+
+if TYPE_CHECKING:
+    from sle_gan.convert import FastGANCheckpoint
+
+EXAMPLES = """\
+examples:
+  convert.py --input all_50000.pth --output-folder flowers           weights files, for generate.py
+  convert.py --input all_50000.pth --run-folder runs/flowers         a run, for train.py --name flowers --resume
+  convert.py --input runs/flowers --to-fastgan all_50000.pth         back: networks, average and Adam
+  convert.py --input generator_weights.h5 --to-fastgan g.pth         one network
+
+Resolution, width and latent size are read off the file. Nothing that a file holds is executed, and nothing that
+exists is overwritten. Needs PyTorch: pip install 'sle-gan[torch]'.
+"""
+
+_WEIGHTS = {"generator": "generator_weights.h5", "discriminator": "discriminator_weights.h5"}
+
+
+def make_parser() -> Parser:
+    parser = Parser(
+        prog="convert.py", description="Convert FastGAN checkpoints of PyTorch to ours, and back.", epilog=EXAMPLES
+    )
+    parser.add_argument(
+        "--input", metavar="PATH", required=True, help="a .pth; for --to-fastgan a run, a folder with weights or an .h5"
+    )
+    output = parser.add_mutually_exclusive_group(required=True)
+    output.add_argument("--output-folder", metavar="DIR", help=f"write {' and '.join(_WEIGHTS.values())} there")
+    output.add_argument(
+        "--run-folder", metavar="DIR", help="make a run that goes on where the .pth stopped; DIR must not exist"
+    )
+    output.add_argument("--to-fastgan", metavar="FILE", help="write a .pth that FastGAN's own code loads")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parses, reads, writes, and says what was read, written and left out."""
+    arguments = make_parser().parse_args(argv)
+    source = Path(arguments.input)
+    if not source.exists():
+        raise UserError(f"--input {source}: there is no such file or folder")
+    if arguments.to_fastgan:
+        _to_fastgan(source, Path(arguments.to_fastgan))
+        return
+    from sle_gan.convert import is_torch_file, read_fastgan
+
+    if not is_torch_file(source):
+        raise UserError(f"--input {source} is no PyTorch file; expected a FastGAN checkpoint such as all_50000.pth")
+    targets = [Path(arguments.output_folder) / name for name in _WEIGHTS.values()] if arguments.output_folder else []
+    _check_free([*targets, *([Path(arguments.run_folder)] if arguments.run_folder else [])])
+    checkpoint = read_fastgan(source)
+    print(f"read {source}: {_describe(checkpoint)}")
+    import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
+    if arguments.run_folder:
+        _to_run(checkpoint, source, Path(arguments.run_folder))
+    else:
+        _to_weights(checkpoint, source, Path(arguments.output_folder))
+    for what in checkpoint.ignored:
+        print(f"left out {what}")
+
+
+def _to_weights(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
+    from sle_gan.convert.build import build_network
+
+    averaged = "generator_ema" in checkpoint.networks
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, name in _WEIGHTS.items():
+            if key not in checkpoint.networks:
+                continue
+            converted = checkpoint.averaged if key == "generator" else checkpoint.networks[key]
+            build_network(converted, str(source)).save_weights(folder / name)
+            note = ", the averaged generator of g_ema" if averaged and key == "generator" else ""
+            print(f"wrote {folder / name}{note}")
+    except OSError as error:
+        raise UserError(f"--output-folder {folder} cannot be written: {error.strerror or error}") from error
+    if averaged:
+        print("left out the raw generator 'g'; --run-folder keeps it")
+    if checkpoint.optimizers:
+        print("left out the state of Adam; --run-folder keeps it")
+
+
+def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
+    from sle_gan.training.fastgan import import_run
+
+    config, step = import_run(checkpoint, folder, str(source))
+    print(f"wrote {folder}, a run at step {step:,}")
+    for key in ("generator", "discriminator"):
+        if key not in checkpoint.optimizers:
+            print(f"Adam of the {key} starts anew: the file does not hold its state")
+    if "generator_ema" not in checkpoint.networks:
+        print("the average of the generator starts as the generator: the file holds one of them")
+    place = "" if config.output_folder == config.__class__.output_folder else f" --output-folder {config.output_folder}"
+    more = f" --steps {step + 10_000}" if step >= config.total_steps(1) else ""
+    print(f"go on with: train.py --name {config.name}{place} --resume --data-folder DIR{more}")
+
+
+def _to_fastgan(source: Path, target: Path) -> None:
+    if target.suffix != ".pth":
+        raise UserError(f"--to-fastgan {target} is no .pth; expected a name such as all_50000.pth")
+    if not target.absolute().parent.is_dir():
+        raise UserError(f"--to-fastgan {target}: the folder it should go to does not exist")
+    _check_free([target])
+    from sle_gan.convert import save_fastgan
+    from sle_gan.training.fastgan import read_exported
+
+    exported = read_exported(source)
+    keys = save_fastgan(target, exported.networks, exported.optimizers)
+    print(f"wrote {target} from {source}: {', '.join(keys)}")
+    for key, name in (("g", "generator"), ("d", "discriminator")):
+        if key not in keys:
+            print(f"it has no {name}: {source} holds none")
+    generator = exported.networks.get("generator")
+    if generator:
+        tanh, resolution = generator.architecture["tanh"], generator.architecture["output_resolution"]
+        if tanh and resolution < 1024:
+            print(f"note: FastGAN's code has no tanh at {resolution} px, and this generator one: use tanh(g(z)[0])")
+        elif not tanh and resolution == 1024:
+            print("note: FastGAN's code has a tanh at 1024 px, and this generator none: its pictures will be paler")
+
+
+def _check_free(targets: list[Path]) -> None:
+    for path in targets:
+        if path.exists() or path.is_symlink():
+            raise UserError(f"{path} exists and is not overwritten; delete it or choose another place")
+
+
+def _describe(checkpoint: FastGANCheckpoint) -> str:
+    """What a user wants to know before anything is written."""
+    parts = []
+    for key, network in checkpoint.networks.items():
+        size = sum(array.size for array in network.arrays.values())
+        name = {"generator_ema": "averaged generator"}.get(key, key)
+        parts.append(f"{name} ({size / 1e6:.1f} M values)")
+    if checkpoint.optimizers:
+        step = max(adam.step for adam in checkpoint.optimizers.values())
+        parts.append(f"Adam of {' and '.join(checkpoint.optimizers)} at step {step:,}")
+    sizes: dict[str, int] = {}
+    for network in checkpoint.networks.values():
+        sizes = {**network.architecture, **sizes}
+    resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
+    latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
+    return f"FastGAN at {resolution} px, width {sizes['width']}{latent}; {', '.join(parts)}"

@@ -1,0 +1,271 @@
+"""Transfer learning: a run that starts from another model's weights, with layers that stay as they are.
+
+Whatever layers have the same path and shapes are loaded, so that a model also starts another one of another
+resolution. Freezing the discriminator's layers nearest to the image is FreezeD (arXiv 2002.10964).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sle_gan import weights
+from sle_gan.config import CHANNELS, TrainConfig
+from sle_gan.config.base import NETWORKS
+from sle_gan.convert import is_torch_file, read_fastgan
+from sle_gan.errors import UserError
+from sle_gan.hub import local_folder
+from sle_gan.training import checkpoints
+from sle_gan.training.run_folder import read_run
+
+if TYPE_CHECKING:
+    from sle_gan.gans import GAN
+    from sle_gan.models.network import Network
+
+Arrays = Mapping[str, np.ndarray]
+_AVERAGED = "_ema"  # ends the name of a network that is the average of another
+
+
+class Part(NamedTuple):
+    """One network of a source: where it is from, its class ("" where that is not known), its arrays by path."""
+
+    name: str
+    network: str
+    arrays: Arrays
+
+
+class Source(NamedTuple):
+    """A model to start from.
+
+    Attributes:
+        name: as the user gave it.
+        model: name of the GAN, where the source says it.
+        settings: of the networks, as fields of that GAN's configuration.
+        parts: its networks; a part's name is that of a network in `GAN.networks` or of an export.
+    """
+
+    name: str
+    model: str | None
+    settings: dict[str, Any]
+    parts: list[Part]
+
+
+class Loaded(NamedTuple):
+    """What became of one network: layers loaded of how many, those that start anew, those that found no place."""
+
+    network: str
+    loaded: int
+    total: int
+    new: list[str]
+    unused: list[str]
+
+    def __str__(self) -> str:
+        if self.total and not self.loaded:
+            return f"{self.network}: none of {self.total} layers, it starts anew"
+        text = f"{self.network}: {self.loaded} of {self.total} layers"
+        text += f"; new: {', '.join(self.new)}" if self.new else ""
+        return text + (f"; without a place here: {', '.join(self.unused)}" if self.unused else "")
+
+
+def source_settings(init_from: str, model: str | None) -> tuple[str | None, dict[str, Any]]:
+    """The GAN and the settings of its networks that a source brings along; starts no backend.
+
+    Raises:
+        UserError: if there is no such source, or it is of another GAN than `model`.
+    """
+    source = read_source(init_from, settings_only=True)
+    if model and source.model and model != source.model:
+        raise UserError(
+            f"--init-from {init_from} is a model of {source.model}, but --model is {model}; "
+            f"leave --model out, or give a source that was trained with --model {model}"
+        )
+    return source.model, source.settings
+
+
+def read_source(init_from: str, settings_only: bool = False) -> Source:
+    """Reads a model: a run or one of its checkpoints, a folder with weights, an .h5, a PyTorch file, a repository.
+
+    Args:
+        settings_only: leave out the parts where reading them takes long.
+
+    Raises:
+        UserError: if it is none of these.
+    """
+    path = Path(init_from)
+    if (path.suffix == ".npz" and path.is_file()) or (path / "checkpoints").is_dir():
+        return _read_run(init_from, path, settings_only)
+    if not path.exists():
+        path = local_folder(init_from)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    ours = [file for file in files if file.name.endswith("weights.h5") and not file.name.startswith("best_")]
+    torch = [file for file in files if is_torch_file(file)]
+    if torch and not ours:
+        return _read_torch(init_from, torch[0])
+    if path.is_dir() and not ours:
+        raise UserError(f"--init-from {init_from} holds neither a run nor weights; expected a generator_weights.h5")
+    return _read_weights(init_from, ours or [path])
+
+
+def _read_weights(init_from: str, files: Sequence[Path]) -> Source:
+    parts, settings = [], {}
+    for file in files:
+        network, architecture, arrays = weights.read(file)
+        settings |= _settings(architecture)
+        parts.append(Part(file.name, network, arrays))
+    return Source(init_from, None, settings, parts)
+
+
+def _read_torch(init_from: str, file: Path) -> Source:
+    networks = read_fastgan(file).networks
+    settings: dict[str, Any] = {}
+    for converted in networks.values():
+        settings |= _settings(converted.architecture)
+    return Source(init_from, "slegan", settings, [Part(key, n.network, n.arrays) for key, n in networks.items()])
+
+
+def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
+    config, file = read_run(path)
+    _, arrays = (None, {}) if settings_only else checkpoints.read(file)
+    networks: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        key, _, rest = name.partition("/")
+        if key not in ("optimizer", "buffer"):
+            networks.setdefault(key, {})[rest] = array
+    return Source(
+        init_from, config.model, _of_networks(config), [Part(key, "", arrays) for key, arrays in networks.items()]
+    )
+
+
+def _of_networks(config: TrainConfig) -> dict[str, Any]:
+    """The settings that the networks follow from; weights to start from are none."""
+    return {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.metadata.get("group") == NETWORKS
+        and field.metadata.get("fixed")
+        and field.name != "init_from"
+        and not field.name.endswith("_weights")
+    }
+
+
+def _settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's constructor arguments under the names that settings have."""
+    names = {"output_resolution": "resolution", "input_resolution": "resolution"}
+    settings = {names.get(name, name): value for name, value in architecture.items()}
+    channels = {count: name for name, count in CHANNELS.items()}
+    if settings.get("channels") in channels:
+        settings["channels"] = channels[settings["channels"]]
+    return settings
+
+
+def start_from(gan: GAN, source: Source) -> list[Loaded]:
+    """Loads all layers whose variables the source has, by path and shape; an average starts as its network does.
+
+    Returns:
+        What became of each network of the GAN, then of each part of the source that it has no network for.
+
+    Raises:
+        UserError: if nothing with a kernel fits, or a weights file could be of more than one network.
+    """
+    keys = [_key(gan, part, source.name) for part in source.parts]
+    found = {key: part.arrays for key, part in zip(keys, source.parts) if key}
+    loaded = []
+    for key, network in gan.networks.items():
+        twin = key.removesuffix(_AVERAGED) if key.endswith(_AVERAGED) else key + _AVERAGED
+        loaded.append(_load(key, network, found.get(key, found.get(twin, {}))))
+    if not any(one.loaded for one in loaded):
+        raise UserError(
+            f"--init-from {source.name}: none of its layers fits this run; its networks have "
+            f"{_listing(source.settings)}, those of the run {_listing(_of_networks(gan.config))}"
+        )
+    strange = [part for key, part in zip(keys, source.parts) if not key]
+    return loaded + [Loaded(part.name, 0, 0, [], _blocks(_layers(part.arrays), [])) for part in strange]
+
+
+def _listing(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "settings that it does not tell"
+
+
+def _key(gan: GAN, part: Part, source: str) -> str | None:
+    """Which of the GAN's networks a part is for."""
+    if part.name in gan.networks:
+        return part.name
+    exported = gan.exports.get(part.name)
+    if exported is not None:
+        return next(key for key, network in gan.networks.items() if network is exported)
+    same = [key for key, network in gan.trained.items() if type(network).__name__ == part.network]
+    if len(same) > 1:
+        names = ", ".join(gan.exports)
+        raise UserError(f"--init-from {source}: {part.name} could be any of {', '.join(same)}; name it one of {names}")
+    return same[0] if same else None
+
+
+def _load(key: str, network: Network, arrays: Arrays) -> Loaded:
+    layers: dict[str, dict[str, Any]] = {}
+    for path, variable in weights.variables_by_path(network).items():
+        layers.setdefault(path.rpartition("/")[0], {})[path] = variable
+    fitting = {
+        layer: variables
+        for layer, variables in layers.items()
+        if all(path in arrays and arrays[path].shape == tuple(v.shape) for path, v in variables.items())
+    }
+    if not any(len(v.shape) > 1 for variables in fitting.values() for v in variables.values()):
+        fitting = {}  # a few scalars and vectors of another architecture
+    for variables in fitting.values():
+        for path, variable in variables.items():
+            variable.assign(arrays[path])
+    return Loaded(key, len(fitting), len(layers), _blocks(layers, fitting), _blocks(_layers(arrays), fitting))
+
+
+def _layers(paths: Iterable[str]) -> set[str]:
+    return {path.rpartition("/")[0] for path in paths}
+
+
+def _blocks(layers: Iterable[str], fitting: Iterable[str]) -> list[str]:
+    """The layers that are not fitting; in place of those of a block without any fitting one, the block."""
+    blocks = {prefix for layer in fitting for prefix in _prefixes(layer)}
+    rest = set(layers) - set(fitting)
+    return sorted({next(prefix for prefix in _prefixes(layer) if prefix not in blocks) for layer in rest})
+
+
+def _prefixes(layer: str) -> list[str]:
+    """ "a/b/c" -> "a", "a/b", "a/b/c"."""
+    parts = layer.split("/")
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def freeze_discriminators(gan: GAN, count: int, loaded: Sequence[Loaded] = ()) -> list[str]:
+    """Makes the first `count` groups of `Network.stages` of every discriminator constants; returns their names.
+
+    Their weights, batch-norm statistics and singular vectors stay as they are, bit for bit. What the optimizer
+    keeps of them stays zero, so that a checkpoint also fits when other layers are frozen, or none.
+
+    Args:
+        loaded: what `start_from` said, if the run starts now.
+
+    Raises:
+        UserError: if there are not that many, or one of them was not loaded.
+    """
+    new = {one.network: one.new for one in loaded}
+    frozen = []
+    for key, network in gan.trained.items():
+        if not key.startswith("discriminator"):
+            continue
+        stages = network.stages
+        if count > len(stages):
+            raise UserError(
+                f"--freeze-discriminator-layers is {count}; expected at most {len(stages)} with this discriminator"
+            )
+        for layer in chain.from_iterable(stages[:count]):
+            if any(name.partition("/")[0] == layer.name for name in new.get(key, ())):
+                raise UserError(
+                    f"--freeze-discriminator-layers {count} would freeze {layer.name}, which --init-from did not load"
+                )
+            layer.trainable = False
+            frozen.append(layer.name)
+    return frozen
