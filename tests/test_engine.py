@@ -66,7 +66,7 @@ def test_averages() -> None:
 
 
 def test_more_devices_than_exist() -> None:
-    with pytest.raises(ValueError, match="99 devices"):
+    with pytest.raises(ValueError, match="--devices 99: this machine has"):
         engine.Devices(99)
 
 

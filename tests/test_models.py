@@ -110,9 +110,10 @@ def test_the_parts_target_is_the_region_that_the_crop_covers(resolution: int) ->
     np.testing.assert_array_equal(part[0, :: resolution // 16, 0, 0], cells[0, :, 0, 0])
 
 
-# PyTorch's numbers for the same weights. The file's own float32 error reaches 1.15e-4 in the first part: that
-# far is PyTorch's float64 result from it (ours in float64: 1.14e-4), so 1e-4 holds everywhere but there.
-FLOAT32_ERROR_OF_PART_0 = 1.5e-4
+# PyTorch's numbers for the same weights, to 1e-4. In the first part the file's own float32 error reaches 1.15e-4: that
+# far is PyTorch's float64 result from it (ours in float64: 1.14e-4). Ours of up to 1e-4 comes on top of it, and where
+# that is depends on the processor (in all 1.03e-4 from the file on a Xeon, 1.63e-4 on an EPYC).
+TOLERANCE_OF_PART_0 = 1e-4 + 1.15e-4
 
 
 def nhwc(array: np.ndarray) -> np.ndarray:
@@ -162,7 +163,7 @@ def test_golden_inference(converted, golden) -> None:
     )
     for part, offset in enumerate([(0, 0), (0, 8), (8, 0), (8, 8)]):
         seen = discriminator(nhwc(golden["x"]), reconstruct=True, part_offset=offset)
-        tolerance = FLOAT32_ERROR_OF_PART_0 if part == 0 else 1e-4
+        tolerance = TOLERANCE_OF_PART_0 if part == 0 else 1e-4
         np.testing.assert_allclose(seen["part"], nhwc(golden[f"d_eval_part{part}"]), atol=tolerance)
     np.testing.assert_allclose(torch_order(seen["logits"]), golden["d_eval_logits"].ravel(), atol=1e-4)
     np.testing.assert_allclose(seen["full"], nhwc(golden["d_eval_all"]), atol=1e-4)

@@ -29,7 +29,8 @@ def test_killed_at_random_moments_and_resumed(pictures: Path, tmp_path: Path) ->
 
     moments = random.Random(time.time_ns())
     process = start("train.py", *settings, "--name", "killed")
-    for step in (moments.randint(1, 4), moments.randint(5, 8)):
+    # From the second step on: a run that is killed before its first checkpoint is whole has nothing to resume.
+    for step in (moments.randint(2, 4), moments.randint(5, 8)):
         wait_for_step(tmp_path / "killed", step, process)
         time.sleep(moments.uniform(0, 0.3))
         process.kill()
