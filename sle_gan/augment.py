@@ -62,10 +62,10 @@ def translation(batch_size: int, seed: Any) -> Transform:
 def _shift(images: Images, axis: int, shifts: Any) -> Images:
     """Moves image b along the axis by shifts[b] pixels, with zeros entering."""
     size = images.shape[axis]
-    source = ops.expand_dims(ops.arange(size), 0) - ops.expand_dims(shifts, 1)  # (B, size)
+    source = ops.expand_dims(ops.arange(size, dtype="int32"), 0) - ops.expand_dims(shifts, 1)  # (B, size)
     # A product with 0/1 matrices instead of a gather: its gradient is a product too, not a scatter.
     selection = ops.cast(
-        ops.equal(ops.expand_dims(source, 2), ops.arange(size)), images.dtype
+        ops.equal(ops.expand_dims(source, 2), ops.arange(size, dtype="int32")), images.dtype
     )  # (B, to, from); rows from outside of the image are all zero
     equation = "bij,bjwc->biwc" if axis == 1 else "bij,bhjc->bhic"
     return ops.einsum(equation, selection, images)
@@ -80,7 +80,7 @@ def cutout(batch_size: int, seed: Any) -> Transform:
         for axis in (1, 2):
             size = images.shape[axis]
             start = ops.floor(centres[axis - 1] * (size + 1)) - size // 4  # (B,)
-            distance = ops.expand_dims(ops.arange(size, dtype="float32"), 0) - ops.expand_dims(start, 1)
+            distance = ops.expand_dims(ops.arange(size, dtype=keras.config.floatx()), 0) - ops.expand_dims(start, 1)
             inside.append(ops.logical_and(distance >= 0, distance < size // 2))  # (B, size)
         square = ops.logical_and(ops.expand_dims(inside[0], 2), ops.expand_dims(inside[1], 1))  # (B, H, W)
         return images * ops.cast(ops.expand_dims(ops.logical_not(square), -1), images.dtype)
@@ -186,7 +186,7 @@ def transform_affine(images: Images, matrices: Any) -> Images:
     """
     batch_size, size, _, channels = images.shape
     centre = (size - 1) / 2
-    places = ops.arange(size, dtype="float32") - centre
+    places = ops.arange(size, dtype=keras.config.floatx()) - centre
     x, y = ops.reshape(places, (1, 1, size)), ops.reshape(places, (1, size, 1))
     entry = ops.reshape(matrices, (batch_size, 2, 2, 1, 1))
     source_x = entry[:, 0, 0] * x + entry[:, 0, 1] * y + centre  # (B, H, H)
@@ -194,7 +194,7 @@ def transform_affine(images: Images, matrices: Any) -> Images:
     left, top = ops.floor(source_x), ops.floor(source_y)
     right_share, bottom_share = ops.expand_dims(source_x - left, -1), ops.expand_dims(source_y - top, -1)
     pixels = ops.reshape(images, (-1, channels))
-    first = ops.reshape(ops.arange(batch_size) * size * size, (-1, 1, 1))  # pixel of each image
+    first = ops.reshape(ops.arange(batch_size, dtype="int32") * size * size, (-1, 1, 1))  # pixel of each image
 
     def row(y: Any) -> Any:
         start = first + _mirrored(y, size) * size

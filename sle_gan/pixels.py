@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 
 def to_model(images: Any) -> Any:
-    """uint8 0..255 -> float32 in [-1, 1]."""
-    return ops.cast(images, "float32") / 127.5 - 1.0
+    """uint8 0..255 -> float in [-1, 1]."""
+    return ops.cast(images, keras.config.floatx()) / 127.5 - 1.0
 
 
 def to_uint8(images: Any) -> Any:
     """Float in (-1, 1) -> uint8 0..255: rounded to nearest and clipped, never wrapped."""
-    scaled = ops.round((ops.cast(images, "float32") + 1.0) * 127.5)
+    scaled = ops.round((ops.cast(images, keras.config.floatx()) + 1.0) * 127.5)
     return ops.cast(ops.clip(scaled, 0.0, 255.0), "uint8")

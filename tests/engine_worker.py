@@ -1,4 +1,4 @@
-"""Train steps on the engine of KERAS_BACKEND, from a given state; writes the state and the last losses after them.
+"""Train steps in float64 on the engine of KERAS_BACKEND, from a given state; writes the new state and all losses.
 
     python engine_worker.py INITIAL.npz RESULT.npz MODEL STEPS     (makes INITIAL.npz if it is not there)
 
@@ -14,16 +14,12 @@ from pathlib import Path
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
+from double import double_precision, numbers
 from equal_draws import replace_draws
-from keras import ops
 from tiny_gans import BATCH, make_tiny
 
 from sle_gan.engine import Devices, join_workers, replica_count
 from sle_gan.training.workers import read_workers
-
-
-def numbers(state: dict) -> dict[str, np.ndarray]:
-    return {name: ops.convert_to_numpy(variable.value) for name, variable in state.items()}
 
 
 def main(initial: Path, result: Path, model: str, steps: int) -> None:
@@ -31,6 +27,11 @@ def main(initial: Path, result: Path, model: str, steps: int) -> None:
     if together:
         join_workers(*read_workers())
     devices = Devices(workers=together)
+    with double_precision():  # not before: processes must be joined before anything is computed
+        train(devices, initial, result, model, steps)
+
+
+def train(devices: Devices, initial: Path, result: Path, model: str, steps: int) -> None:
     with devices.scope():
         gan = make_tiny(model)
     state = gan.state()
@@ -41,10 +42,12 @@ def main(initial: Path, result: Path, model: str, steps: int) -> None:
         with devices.scope():
             for name, variable in state.items():
                 variable.assign(arrays[name])
-    replace_draws(BATCH, replica_count if together else lambda: 1)
+    replace_draws(BATCH, replica_count if devices.replicas > 1 else lambda: 1)
     images = np.random.default_rng(0).integers(0, 256, (steps, BATCH, 64, 64, 3), dtype=np.uint8)
-    losses = devices.compile(gan.train_step, state.values(), seed=0)([(batch,) for batch in images], 0)[-1]
-    np.savez(result, **numbers(state), **{f"loss/{name}": value for name, value in losses.items()})
+    step = devices.compile(gan.train_step, state.values(), seed=0)
+    logs = [step([(batch,)], k)[0] for k, batch in enumerate(images)]
+    losses = {f"loss/{name}": np.array([log[name] for log in logs]) for name in logs[0]}
+    np.savez(result, **numbers(state), **losses)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What comparisons of two ways of running a step share: equal draws, and how far their results may be apart.
+"""Equal draws for two ways of running a step.
 
 keras.random's draws are replaced by numpy's, named after their stream: equal for engines and replica counts.
 
@@ -38,21 +38,7 @@ def replace_draws(batch: int, replicas: Callable[[], int]) -> None:
 
         return draw
 
-    keras.random.normal = shared(lambda random, shape: random.standard_normal(shape).astype(np.float32))
+    keras.random.normal = shared(lambda random, shape: random.standard_normal(shape).astype(keras.config.floatx()))
     keras.random.uniform = shared(
-        lambda random, shape, low=0.0, high=1.0: random.uniform(low, high, shape).astype(np.float32)
+        lambda random, shape, low=0.0, high=1.0: random.uniform(low, high, shape).astype(keras.config.floatx())
     )
-
-
-def allowed_difference(name: str, value: np.ndarray, initial: np.ndarray) -> float:
-    """How far a variable may be off after one step whose sums were made in another order, in float32.
-
-    A step follows the gradient of a network that was itself just updated, which enlarges rounding errors; those of a
-    noise weight, a sum that all but cancels, most of all. A gradient that lacks a replica's share is off by half.
-    """
-    rounding = 1e-4 * float(np.abs(value).max()) + 1e-7
-    if name.startswith("loss/"):
-        return 1e-4
-    if name.endswith(("moving_mean", "moving_variance", "/u", "/v")):
-        return rounding
-    return rounding + (0.4 if value.size == 1 else 0.15) * float(np.abs(value - initial).max())

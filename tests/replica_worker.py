@@ -1,4 +1,4 @@
-"""Trains on two logical CPUs and on one with the double batch; prints how they differ as JSON.
+"""Trains on two logical CPUs and on one with the double batch, in float64; prints how they differ as JSON.
 
     python replica_worker.py MODEL
 
@@ -16,7 +16,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 import numpy as np
 import tensorflow as tf
-from equal_draws import allowed_difference, replace_draws
+from double import double_precision, largest_difference, numbers
+from equal_draws import replace_draws
 from keras import ops
 from tiny_gans import BATCH, make_tiny
 
@@ -28,15 +29,12 @@ STEPS = 3
 def train(devices: Devices, model: str) -> tuple[dict, dict, list, dict]:
     with devices.scope():
         gan = make_tiny(model)
-    initial = {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
-    step = devices.compile(gan.train_step, gan.state().values(), seed=0)
+    state = gan.state()
+    initial = numbers(state)
+    step = devices.compile(gan.train_step, state.values(), seed=0)
     images = np.random.default_rng(0).integers(0, 256, (STEPS, BATCH, 64, 64, 3), dtype=np.uint8)
-    losses, first = [], {}
-    for k in range(STEPS):
-        losses.append(list(step([(images[k],)], k)[0].values()))
-        # Variables are compared after one step: rounding errors grow a hundredfold with every further one.
-        first = first or {name: ops.convert_to_numpy(v.value) for name, v in gan.state().items()}
-    return initial, first, losses, gan.state()
+    losses = [list(step([(images[k],)], k)[0].values()) for k in range(STEPS)]
+    return initial, numbers(state), losses, state
 
 
 def main(model: str) -> None:
@@ -52,15 +50,11 @@ def main(model: str) -> None:
         seed=0,
     )([(np.zeros((2, 1), np.uint8),)], 0)
     replace_draws(BATCH, lambda: tf.distribute.get_strategy().num_replicas_in_sync)
-    initial, first_1, losses_1, _ = train(one, model)
-    _, first_2, losses_2, state_2 = train(two, model)
-    floats = [name for name, value in first_1.items() if value.dtype.kind == "f"]
-    changes = {name: np.abs(first_1[name] - initial[name]).max() for name in floats}
-    excess = {
-        name: np.abs(first_1[name] - first_2[name]).max() / allowed_difference(name, first_1[name], initial[name])
-        for name in floats
-    }
-    where = max(excess, key=excess.__getitem__)
+    with double_precision():
+        initial, after_1, losses_1, _ = train(one, model)
+        _, after_2, losses_2, state_2 = train(two, model)
+    difference, where = largest_difference(after_2, after_1)
+    kernels = [name for name in after_1 if name.endswith("kernel")]
     copies = [v.value.values for v in state_2.values() if hasattr(v.value, "values")]
     print(
         json.dumps(
@@ -68,8 +62,8 @@ def main(model: str) -> None:
                 "replica_counts": [one.replicas, two.replicas],
                 "losses": [losses_1, losses_2],
                 "where": where,
-                "largest_excess": float(excess[where]),
-                "smallest_change": float(min(change for name, change in changes.items() if name.endswith("kernel"))),
+                "largest_difference": difference,
+                "smallest_change": min(float(np.abs(after_1[name] - initial[name]).max()) for name in kernels),
                 "largest_replica_difference": max(
                     float(np.abs(a.numpy() - b.numpy()).max()) for a, b in copies if a.dtype.is_floating
                 ),

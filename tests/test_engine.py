@@ -66,7 +66,7 @@ def test_averages() -> None:
 
 
 def test_more_devices_than_exist() -> None:
-    with pytest.raises(ValueError, match="--devices 99: this machine has"):
+    with pytest.raises(ValueError, match="--devices 99"):
         engine.Devices(99)
 
 
@@ -82,8 +82,8 @@ def replicas(request: pytest.FixtureRequest) -> dict:
 def test_two_replicas_equal_one_of_double_batch(replicas: dict) -> None:
     assert replicas["replica_counts"] == [1, 2]
     assert replicas["smallest_change"] > 1e-6  # training moved the weights
-    assert replicas["largest_excess"] < 1, replicas["where"]
-    np.testing.assert_allclose(replicas["losses"][0], replicas["losses"][1], atol=1e-3)
+    assert replicas["largest_difference"] < 1e-9, replicas["where"]
+    np.testing.assert_allclose(replicas["losses"][0], replicas["losses"][1], rtol=1e-9)
 
 
 def test_replicas_draw_different_numbers(replicas: dict) -> None:

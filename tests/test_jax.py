@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from double import largest_difference
 from helpers import REPOSITORY, TINY, assert_refused, run
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs the extra `jax`")
@@ -41,20 +42,15 @@ def test_the_golden_and_layer_tests_pass_on_jax() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps", "floor"), [("slegan", 1, 0.5), ("dcgan", 5, 1e-4)])
-def test_both_engines_compute_the_same_steps(tmp_path: Path, model: str, steps: int, floor: float) -> None:
-    """To 1e-4 of each value or of the variable's largest change; of `floor` where it changed by less."""
+@pytest.mark.parametrize("model", ["slegan", "dcgan"])
+def test_both_engines_compute_the_same_ten_steps(tmp_path: Path, model: str) -> None:
     results = []
     for engine in ("tensorflow", "jax"):
-        command = [sys.executable, str(TESTS / "engine_worker.py"), "initial.npz", f"{engine}.npz", model, str(steps)]
+        command = [sys.executable, str(TESTS / "engine_worker.py"), "initial.npz", f"{engine}.npz", model, "10"]
         done = subprocess.run(command, env=on(engine), cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         results.append(dict(np.load(tmp_path / f"{engine}.npz")))
-    initial = dict(np.load(tmp_path / "initial.npz"))
-    assert results[0].keys() == results[1].keys()
-    for name, expected in results[0].items():
-        change = np.abs(expected - initial[name]).max() if name in initial else np.abs(expected)
-        np.testing.assert_allclose(results[1][name], expected, rtol=1e-4, atol=1e-4 * max(change, floor), err_msg=name)
+    assert largest_difference(*results)[0] < 1e-9, largest_difference(*results)
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
         `(y, mean, variance)`: the normalised maps, and the moments with shape (C,); the variance is
         unbiased, as PyTorch stores it.
     """
-    wide = x.astype(jnp.float32)
+    wide = x.astype(keras.config.floatx())
     mean = jnp.mean(wide, axis=(0, 1, 2))
     variance = jnp.mean(jnp.square(wide - mean), axis=(0, 1, 2))
     y = (wide - mean) * (jax.lax.rsqrt(variance + epsilon) * gamma) + beta
@@ -119,7 +119,7 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
-        step = jnp.asarray(self.iterations + 1, "float32")
+        step = jnp.asarray(self.iterations + 1, keras.config.floatx())
         self.assign(m, m + (gradient - m) * (1.0 - self.beta_1))
         self.assign(v, v + (jnp.square(gradient) - v) * (1.0 - self.beta_2))
         unbiased = m / (1.0 - self.beta_1**step), v / (1.0 - self.beta_2**step)
@@ -148,7 +148,7 @@ def after(values: Any, done: Any) -> Any:
 
 def instance_norm(x: Any, epsilon: float) -> Any:
     """Normalises every image's channels by their own moments over the map; NHWC in and out, nothing learned."""
-    wide = x.astype(jnp.float32)
+    wide = x.astype(keras.config.floatx())
     centred = wide - jnp.mean(wide, axis=(1, 2), keepdims=True)
     variance = jnp.mean(jnp.square(centred), axis=(1, 2), keepdims=True)
     return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)

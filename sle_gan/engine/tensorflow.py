@@ -75,15 +75,15 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
         `(y, mean, variance)`: the normalised maps, and the moments with shape (C,); the variance is
         unbiased, as PyTorch stores it.
     """
-    if replica_count() == 1:
+    if replica_count() == 1 and x.dtype != tf.float64:  # the fused kernel has no float64
         return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
     all_mean = functools.partial(tf.distribute.get_replica_context().all_reduce, tf.distribute.ReduceOp.MEAN)
-    wide = tf.cast(x, tf.float32)
+    wide = tf.cast(x, keras.config.floatx())
     mean = all_mean(tf.reduce_mean(wide, axis=(0, 1, 2)))
     # A second reduction, because E[x^2] - E[x]^2 loses the digits that E[(x - mean)^2] keeps.
     variance = all_mean(tf.reduce_mean(tf.square(wide - mean), axis=(0, 1, 2)))
     y = tf.cast(tf.nn.batch_normalization(wide, mean, variance, beta, gamma, epsilon), x.dtype)
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1] * replica_count(), tf.float32)
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1] * replica_count(), keras.config.floatx())
     return y, mean, variance * count / (count - 1.0)
 
 
@@ -106,7 +106,7 @@ class Adam(keras.optimizers.Adam):
     """
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
-        step = tf.cast(self.iterations + 1, tf.float32)
+        step = tf.cast(self.iterations + 1, keras.config.floatx())
         unbiased_2 = tf.sqrt(1.0 - tf.pow(float(self.beta_2), step))
         rate = learning_rate * unbiased_2 / (1.0 - tf.pow(float(self.beta_1), step))
         super()._backend_update_step(grads, trainable_variables, tf.stack([rate, self.epsilon * unbiased_2]))
@@ -184,8 +184,8 @@ def instance_norm(x: Any, epsilon: float) -> Any:
     (2x128x128x64, forward and backward, 2 CPU cores: 8 against 19 ms). Moments are float32 in any precision.
     """
     images, channels = x.shape[0], x.shape[-1]
-    if images is None or images > _FUSED_INSTANCES:
-        wide = tf.cast(x, tf.float32)
+    if images is None or images > _FUSED_INSTANCES or x.dtype == tf.float64:
+        wide = tf.cast(x, keras.config.floatx())
         centred = wide - tf.reduce_mean(wide, axis=(1, 2), keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=(1, 2), keepdims=True)
         return tf.cast(centred * tf.math.rsqrt(variance + epsilon), x.dtype)
@@ -215,7 +215,7 @@ def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], deca
     if replica is None:
         update(tf.distribute.get_strategy(), decay)
     else:
-        replica.merge_call(update, args=(tf.convert_to_tensor(decay, tf.float32),))
+        replica.merge_call(update, args=(tf.convert_to_tensor(decay, keras.config.floatx()),))
 
 
 def join_workers(addresses: Sequence[str], process: int) -> None:
@@ -243,7 +243,7 @@ def _repeat(strategy: Any, step: Callable[..., Any], batches: Batch, k: Any, par
         names[:] = logs
         return i + 1, rows.write(i, tf.stack(list(logs.values())))
 
-    rows = tf.TensorArray(tf.float32, count)
+    rows = tf.TensorArray(keras.config.floatx(), count)
     _, rows = tf.while_loop(lambda i, _: i < count, body, (0, rows), parallel_iterations=1)
     columns = tf.transpose(rows.stack())
     return {name: columns[i] for i, name in enumerate(names)}

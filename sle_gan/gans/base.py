@@ -158,7 +158,7 @@ def update_average(averaged: Network, network: Network, step: Any, decay: float)
     Args:
         step: number of steps that are done, the present one included; a scalar tensor.
     """
-    done = ops.cast(step, "float32")
+    done = ops.cast(step, keras.config.floatx())
     decay = ops.minimum(decay, (1.0 + done) / (10.0 + done))
     pairs = list(zip(averaged.variables, network.variables))
     engine.update_averages([pair for pair in pairs if pair[0].name not in ("u", "v")], decay)

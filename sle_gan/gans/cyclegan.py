@@ -57,8 +57,8 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         if self.end <= self.start:
-            return ops.convert_to_tensor(self.rate, "float32")
-        passed = (ops.cast(step, "float32") - self.start) / (self.end - self.start)
+            return ops.convert_to_tensor(self.rate, keras.config.floatx())
+        passed = (ops.cast(step, keras.config.floatx()) - self.start) / (self.end - self.start)
         return self.rate * (1.0 - ops.clip(passed, 0.0, 1.0))
 
     def get_config(self) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class DCGAN(GAN):
         """Instance noise (arXiv 1610.04490), of a deviation that falls to zero step by step."""
         if not self.config.instance_noise:
             return images
-        left = 1.0 - ops.cast(random.step, "float32") / self.config.instance_noise_steps
+        left = 1.0 - ops.cast(random.step, keras.config.floatx()) / self.config.instance_noise_steps
         deviation = self.config.instance_noise * ops.maximum(left, 0.0)
         return images + deviation * keras.random.normal(images.shape, seed=random.fold("instance noise"))
 

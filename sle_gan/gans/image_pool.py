@@ -30,7 +30,7 @@ class ImagePool:
         self.variables: dict[str, keras.Variable] = {}
         if size:
             options: dict[str, Any] = {"trainable": False, "aggregation": "only_first_replica"}
-            self._images = keras.Variable("zeros", (size, *shape), "float32", name=f"{name}_images", **options)
+            self._images = keras.Variable("zeros", (size, *shape), name=f"{name}_images", **options)
             self._count = keras.Variable("zeros", (), "int32", name=f"{name}_count", **options)
             self.variables = {f"{name}/images": self._images, f"{name}/count": self._count}
 

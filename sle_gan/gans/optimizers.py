@@ -88,7 +88,7 @@ def compute_precision(config: TrainConfig) -> Iterator[None]:
     """Networks made within it compute in --mixed-precision; their variables, norms and outputs are float32."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(
-        "float32" if config.mixed_precision == "float32" else f"mixed_{config.mixed_precision}"
+        keras.config.floatx() if config.mixed_precision == "float32" else f"mixed_{config.mixed_precision}"
     )
     try:
         yield

@@ -186,7 +186,7 @@ class ResNetGenerator(Network):
             x = block(x)
         for stage in self.decoder:
             x = stage(x)  # (B, H/2, W/2, 2w), (B, H, W, w), (B, H, W, channels)
-        return ops.tanh(ops.cast(x, "float32"))
+        return ops.tanh(ops.cast(x, keras.config.floatx()))
 
     def get_config(self) -> dict[str, Any]:
         return {"blocks": self.block_count, "width": self.width, "channels": self.channels, "name": self.name}
@@ -227,7 +227,7 @@ class PatchDiscriminator(Network):
         x = images
         for stage in self.convolutions:
             x = stage(x)  # (B, H/2, W/2, w), ..., (B, H/16, W/16, 8w), (B, H/16, W/16, 1)
-        return ops.cast(x, "float32")
+        return ops.cast(x, keras.config.floatx())
 
     def get_config(self) -> dict[str, Any]:
         return {"width": self.width, "channels": self.channels, "name": self.name}

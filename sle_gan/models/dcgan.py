@@ -79,7 +79,7 @@ class DCGANGenerator(Network):
         x = ops.relu(self.norms[0](x, training=training))
         for up, norm in zip(self.ups, self.norms[1:]):
             x = ops.relu(norm(up(x), training=training))  # (B, 2H, 2W, half the channels)
-        return ops.tanh(ops.cast(self.to_image(x), "float32"))
+        return ops.tanh(ops.cast(self.to_image(x), keras.config.floatx()))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -147,7 +147,7 @@ class DCGANDiscriminator(Network):
         for down, norm in zip(self.downs[1:], self.norms):
             x = leaky_relu(norm(down(x), training=training))  # (B, H/2, W/2, twice the channels)
         logits = self.to_logit(ops.reshape(x, (-1, 16 * x.shape[-1])))  # (B, 1)
-        return ops.cast(logits[:, 0], "float32")
+        return ops.cast(logits[:, 0], keras.config.floatx())
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -89,7 +89,7 @@ class Decoder(keras.layers.Layer):
         x = pool_to(x, 8)
         for block in self.up_blocks:
             x = block(x, training=training)
-        return ops.tanh(ops.cast(self.to_image(x, training=training), "float32"))
+        return ops.tanh(ops.cast(self.to_image(x, training=training), keras.config.floatx()))
 
 
 class Discriminator(Network):
@@ -200,7 +200,7 @@ class Discriminator(Network):
         logits = self.to_logits(self.head(maps[8], training=training), training=training)  # (B, 5, 5, 1)
         small_logits = self.to_small_logits(small, training=training)  # (B, 5, 5, 1)
         logits = ops.concatenate([ops.reshape(logits, (-1, 25)), ops.reshape(small_logits, (-1, 25))], 1)
-        logits = ops.cast(logits, "float32")
+        logits = ops.cast(logits, keras.config.floatx())
         if not reconstruct:
             return logits
         sources = {"full": maps[8], "small": small, "part": crop_part(maps[16], part_offset)}

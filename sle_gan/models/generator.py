@@ -169,7 +169,7 @@ class Generator(Network):
         return images, self._activate(small)
 
     def _activate(self, images: Any) -> Any:
-        images = ops.cast(images, "float32")
+        images = ops.cast(images, keras.config.floatx())
         return ops.tanh(images) if self.tanh else images
 
     def sample_noise(self, batch_size: int, seed: Any) -> list[Any]:
