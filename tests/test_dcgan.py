@@ -286,7 +286,8 @@ def test_what_does_not_fit_is_refused(finished: tuple[Path, str], pictures: Path
 def test_preview_of_the_augmentation(pictures: Path, tmp_path: Path) -> None:
     command = ("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY)
     preview = ("--preview-augmentation", tmp_path / "preview.png")
-    result = run(*command, "--rotation", 15, "--zoom", 0.8, "--no-flip", *preview)
+    # The default batch size is more than there are pictures: that matters to training alone.
+    result = run(*command, "--batch-size", 128, "--rotation", 15, "--zoom", 0.8, "--no-flip", *preview)
     assert result.returncode == 0, result.stderr
     grid = np.asarray(Image.open(tmp_path / "preview.png"))
     assert grid.shape == (8 * 34 + 2, 8 * 34 + 2, 3)

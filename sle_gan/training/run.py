@@ -45,6 +45,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
     datasets = _load_pictures(config)
+    _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
     evaluation = Evaluation(config, datasets[gan.reference_domain], gan.metrics) if config.fid else None
     last = _schedule(gan, datasets)
@@ -76,6 +77,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     """Trains as a process that is not the first of a distributed run: what it writes goes nowhere."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
+        _check_batches(config, datasets)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -89,6 +91,7 @@ def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
     datasets = _load_pictures(config)
+    _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets[gan.reference_domain], gan.metrics)  # its weights are among what can be missing
@@ -121,18 +124,21 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
         if len(dataset.skipped) > 20:
             print(f"skipped {len(dataset.skipped) - 20} more files")
         print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {folder}")
+        datasets.append(dataset)
+    return datasets
+
+
+def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
+    """Raises a UserError unless every domain has pictures enough to train with."""
+    for folder, dataset in zip(config.folders.values(), datasets):
         if config.drop_last and len(dataset) < config.batch_size:
             raise UserError(
                 f"--batch-size is {config.batch_size}, but {folder} has {len(dataset)} pictures and batches with one "
                 f"twice are left out (drop_last); give {len(dataset)} or less, or {_without('drop_last', config)}"
             )
-        datasets.append(dataset)
-    counts = [
-        f"{name} {folder} has {len(dataset)}" for (name, folder), dataset in zip(config.folders.items(), datasets)
-    ]
     if len(datasets) > 1 and min(map(len, datasets)) < 2:
+        counts = [f"{name} {path} has {len(each)}" for (name, path), each in zip(config.folders.items(), datasets)]
         raise UserError(f"every domain needs at least two pictures: {' and '.join(counts)}")
-    return datasets
 
 
 def _without(name: str, config: TrainConfig) -> str:
