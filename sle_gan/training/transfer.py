@@ -164,7 +164,7 @@ def _settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
     settings = {
         name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()
     }
-    channels = {count: name for name, count in CHANNELS.items()}
+    channels: dict[Any, str] = {count: name for name, count in CHANNELS.items()}
     if settings.get("channels") in channels:
         settings["channels"] = channels[settings["channels"]]
     return settings
