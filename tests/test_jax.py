@@ -24,7 +24,7 @@ def on(engine: str) -> dict[str, str]:
 @pytest.mark.slow
 def test_the_golden_and_layer_tests_pass_on_jax() -> None:
     """All but the golden gradients: one of them is 2.5e-3 from PyTorch's on JAX's CPU backend, 7e-6 on TensorFlow."""
-    modules = ("models", "dcgan_models", "layers", "losses", "augment", "vary")
+    modules = ("models", "dcgan_models", "lightweight_models", "layers", "losses", "augment", "vary")
     command = [
         sys.executable,
         "-m",
@@ -41,7 +41,9 @@ def test_the_golden_and_layer_tests_pass_on_jax() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "steps", "floor"), [("slegan", 1, 0.5), ("dcgan", 5, 1e-4)])
+@pytest.mark.parametrize(
+    ("model", "steps", "floor"), [("slegan", 1, 0.5), ("dcgan", 5, 1e-4), ("lightweight", 1, 1e-2)]
+)
 def test_both_engines_compute_the_same_steps(tmp_path: Path, model: str, steps: int, floor: float) -> None:
     """To 1e-4 of each value or of the variable's largest change; of `floor` where it changed by less."""
     results = []
