@@ -31,15 +31,16 @@ def load_generator(path: str | Path) -> Any:
     """Builds the network that a weights file names; see `sle_gan.models.GENERATORS`.
 
     Args:
-        path: a generator_weights.h5, or a FastGAN checkpoint .pth (needs the extra `torch`).
+        path: a generator_weights.h5, or a PyTorch checkpoint of FastGAN (.pth) or of huggan's lightweight GAN
+            (model.pt, pytorch_model.bin), which needs the extra `torch`.
 
     Raises:
         UserError: if the file is missing, damaged, or holds another network.
     """
-    from sle_gan.convert import convert_fastgan, is_torch_file
+    from sle_gan.convert import convert_torch, is_torch_file
 
     if is_torch_file(path):
-        name, architecture, arrays = convert_fastgan(path)["generator"]
+        name, architecture, arrays = convert_torch(path)["generator"]
     else:
         name, architecture, arrays = weights.read(path)
     make = generator_class(name)

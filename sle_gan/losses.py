@@ -29,6 +29,19 @@ def hinge_generator(logits: Any) -> Any:
     return -ops.mean(logits)
 
 
+def dual_contrastive(real_logits: Any, fake_logits: Any) -> Any:
+    """Picks each real logit out of all generated ones, and each generated one out of all real (arXiv 2103.16748).
+
+    mean_i -log(e^r_i / (e^r_i + sum_j e^f_j)) + mean_j -log(e^-f_j / (e^-f_j + sum_i e^-r_i)), where real logits are
+    the higher ones. With the two exchanged it is the generator's loss.
+    """
+
+    def half(ones: Any, others: Any) -> Any:
+        return ops.mean(ops.softplus(ops.logsumexp(others) - ones))
+
+    return half(real_logits, fake_logits) + half(-fake_logits, -real_logits)
+
+
 def cross_entropy(logits: Any, target: float) -> Any:
     """Mean binary cross-entropy of sigmoid(logits) with one target for all: 1 is "real", 0 is "generated".
 

@@ -70,7 +70,7 @@ def test_more_devices_than_exist() -> None:
         engine.Devices(99)
 
 
-@pytest.fixture(scope="module", params=("slegan", "dcgan"))
+@pytest.fixture(scope="module", params=("slegan", "dcgan", pytest.param("lightweight", marks=pytest.mark.slow)))
 def replicas(request: pytest.FixtureRequest) -> dict:
     """What tests/replica_worker.py found with two logical CPUs; they must exist before TensorFlow starts."""
     worker = REPOSITORY / "tests" / "replica_worker.py"

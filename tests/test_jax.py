@@ -25,7 +25,7 @@ def on(engine: str) -> dict[str, str]:
 @pytest.mark.slow
 def test_the_golden_and_layer_tests_pass_on_jax() -> None:
     """All but the golden gradients: one of them is 2.5e-3 from PyTorch's on JAX's CPU backend, 7e-6 on TensorFlow."""
-    modules = ("models", "dcgan_models", "layers", "losses", "augment", "vary")
+    modules = ("models", "dcgan_models", "lightweight_models", "layers", "losses", "augment", "vary")
     command = [
         sys.executable,
         "-m",
@@ -42,7 +42,7 @@ def test_the_golden_and_layer_tests_pass_on_jax() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["slegan", "dcgan"])
+@pytest.mark.parametrize("model", ["slegan", "dcgan", "lightweight"])
 def test_both_engines_compute_the_same_ten_steps(tmp_path: Path, model: str) -> None:
     results = []
     for engine in ("tensorflow", "jax"):

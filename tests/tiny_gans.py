@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from sle_gan.config import DCGANConfig, SLEGANConfig
+from sle_gan.config import DCGANConfig, LightweightConfig, SLEGANConfig
 from sle_gan.gans import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
@@ -23,6 +23,9 @@ CONFIGS = {
         zoom=0.8,
         brightness=0.1,
         contrast=0.2,
+    ),
+    "lightweight": LightweightConfig(
+        resolution=64, latent=16, fmap_max=8, attn_res_layers="16", batch_size=BATCH, diff_augment=True
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`convert.py`: checkpoints of FastGAN (PyTorch) -> weights files or a run of ours, and back."""
+"""`convert.py`: PyTorch checkpoints of FastGAN and lightweight GAN -> weights or a run of ours; FastGAN's also back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sle_gan.cli.common import Parser, import_backend
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
-    from sle_gan.convert import FastGANCheckpoint
+    from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint
 
 EXAMPLES = """\
 examples:
@@ -18,20 +18,22 @@ examples:
   convert.py --input all_50000.pth --run-folder runs/flowers         a run, for train.py --name flowers --resume
   convert.py --input runs/flowers --to-fastgan all_50000.pth         back: networks, average and Adam
   convert.py --input generator_weights.h5 --to-fastgan g.pth         one network
+  convert.py --input model.pt --output-folder butterflies            huggan's lightweight GAN: weights files
 
 Resolution, width and latent size are read off the file. Nothing that a file holds is executed, and nothing that
 exists is overwritten. Needs PyTorch: pip install 'sle-gan[torch]'.
 """
 
+_AVERAGES = {"slegan": "g_ema", "lightweight": "GE"}
 _WEIGHTS = {"generator": "generator_weights.h5", "discriminator": "discriminator_weights.h5"}
 
 
 def make_parser() -> Parser:
     parser = Parser(
-        prog="convert.py", description="Convert FastGAN checkpoints of PyTorch to ours, and back.", epilog=EXAMPLES
+        prog="convert.py", description="Convert PyTorch checkpoints to ours, FastGAN's also back.", epilog=EXAMPLES
     )
     parser.add_argument(
-        "--input", metavar="PATH", required=True, help="a .pth; for --to-fastgan a run, a folder with weights or an .h5"
+        "--input", metavar="PATH", required=True, help="a .pth or model.pt; for --to-fastgan a run, a folder or an .h5"
     )
     output = parser.add_mutually_exclusive_group(required=True)
     output.add_argument("--output-folder", metavar="DIR", help=f"write {' and '.join(_WEIGHTS.values())} there")
@@ -51,16 +53,21 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.to_fastgan:
         _to_fastgan(source, Path(arguments.to_fastgan))
         return
-    from sle_gan.convert import is_torch_file, read_fastgan
+    from sle_gan.convert import FastGANCheckpoint, is_torch_file, read_torch
 
     if not is_torch_file(source):
-        raise UserError(f"--input {source} is no PyTorch file; expected a FastGAN checkpoint such as all_50000.pth")
+        raise UserError(f"--input {source} is no PyTorch file; expected a checkpoint such as all_50000.pth or model.pt")
     targets = [Path(arguments.output_folder) / name for name in _WEIGHTS.values()] if arguments.output_folder else []
     _check_free([*targets, *([Path(arguments.run_folder)] if arguments.run_folder else [])])
-    checkpoint = read_fastgan(source)
+    checkpoint = read_torch(source)
     print(f"read {source}: {_describe(checkpoint)}")
+    if arguments.run_folder and not isinstance(checkpoint, FastGANCheckpoint):
+        raise UserError(
+            f"--run-folder goes on with Adam's state, and {source}, of a lightweight GAN, holds none; "
+            f"give --output-folder DIR, or start a run from it: train.py --init-from {source}"
+        )
     import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
-    if arguments.run_folder:
+    if isinstance(checkpoint, FastGANCheckpoint) and arguments.run_folder:
         _to_run(checkpoint, source, Path(arguments.run_folder))
     else:
         _to_weights(checkpoint, source, Path(arguments.output_folder))
@@ -68,23 +75,25 @@ def main(argv: list[str] | None = None) -> None:
         print(f"left out {what}")
 
 
-def _to_weights(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
+def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: Path, folder: Path) -> None:
     from sle_gan.convert.build import build_network
 
-    averaged = "generator_ema" in checkpoint.networks
+    averaged = checkpoint.networks.get("generator_ema")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for key, name in _WEIGHTS.items():
-            if key not in checkpoint.networks:
+            if not {key, f"{key}_ema"} & checkpoint.networks.keys():
                 continue
             converted = checkpoint.averaged if key == "generator" else checkpoint.networks[key]
             build_network(converted, str(source)).save_weights(folder / name)
-            note = ", the averaged generator of g_ema" if averaged and key == "generator" else ""
+            note = f", the averaged generator of {_AVERAGES[checkpoint.model]}" if converted is averaged else ""
             print(f"wrote {folder / name}{note}")
     except OSError as error:
         raise UserError(f"--output-folder {folder} cannot be written: {error.strerror or error}") from error
-    if averaged:
+    if averaged and checkpoint.model == "slegan":
         print("left out the raw generator 'g'; --run-folder keeps it")
+    elif averaged:
+        print("left out the raw generator 'G'; train.py --init-from takes it")
     if checkpoint.optimizers:
         print("left out the state of Adam; --run-folder keeps it")
 
@@ -134,7 +143,7 @@ def _check_free(targets: list[Path]) -> None:
             raise UserError(f"{path} exists and is not overwritten; delete it or choose another place")
 
 
-def _describe(checkpoint: FastGANCheckpoint) -> str:
+def _describe(checkpoint: FastGANCheckpoint | LightweightCheckpoint) -> str:
     """What a user wants to know before anything is written."""
     parts = []
     for key, network in checkpoint.networks.items():
@@ -149,4 +158,6 @@ def _describe(checkpoint: FastGANCheckpoint) -> str:
         sizes = {**network.architecture, **sizes}
     resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
     latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
+    if checkpoint.model == "lightweight":
+        return f"lightweight GAN at {resolution} px, fmap_max {sizes['fmap_max']}{latent}; {', '.join(parts)}"
     return f"FastGAN at {resolution} px, width {sizes['width']}{latent}; {', '.join(parts)}"

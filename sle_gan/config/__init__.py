@@ -12,10 +12,13 @@ from typing import Any
 from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestion
 from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.config.dcgan import DCGANConfig
+from sle_gan.config.lightweight import LightweightConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 
-CONFIGS: dict[str, type[TrainConfig]] = {config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig)}
+CONFIGS: dict[str, type[TrainConfig]] = {
+    config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig)
+}
 DEFAULT_MODEL = SLEGANConfig.model
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "HEADINGS",
     "CycleGANConfig",
     "DCGANConfig",
+    "LightweightConfig",
     "SLEGANConfig",
     "TrainConfig",
     "config_class",

@@ -9,16 +9,21 @@ from sle_gan.convert.fastgan import (
     is_torch_file,
     read_fastgan,
 )
+from sle_gan.convert.layouts import convert_torch, read_torch
+from sle_gan.convert.lightweight import LightweightCheckpoint
 from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
 
 __all__ = [
     "Adam",
     "Converted",
     "FastGANCheckpoint",
+    "LightweightCheckpoint",
     "convert_cyclegan",
     "convert_fastgan",
+    "convert_torch",
     "is_torch_file",
     "read_fastgan",
+    "read_torch",
     "save_fastgan",
     "trained_paths",
 ]

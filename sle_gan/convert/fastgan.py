@@ -49,6 +49,10 @@ class FastGANCheckpoint(NamedTuple):
     ignored: list[str]
 
     @property
+    def model(self) -> str:
+        return "slegan"
+
+    @property
     def averaged(self) -> Converted:
         """The generator to make pictures with: the average where the file holds one."""
         return self.networks.get("generator_ema") or self.networks["generator"]

@@ -8,7 +8,12 @@ from sle_gan.config import TrainConfig
 from sle_gan.gans.base import GAN
 
 # Model name -> module and class; a GAN is imported when it is made.
-GANS = {"slegan": ("slegan", "SLEGAN"), "dcgan": ("dcgan", "DCGAN"), "cyclegan": ("cyclegan", "CycleGAN")}
+GANS = {
+    "slegan": ("slegan", "SLEGAN"),
+    "dcgan": ("dcgan", "DCGAN"),
+    "cyclegan": ("cyclegan", "CycleGAN"),
+    "lightweight": ("lightweight", "LightweightGAN"),
+}
 
 __all__ = ["GAN", "GANS", "make_gan"]
 

@@ -7,7 +7,7 @@ from sle_gan.models.generator import Generator
 from sle_gan.models.network import Network
 
 # Generators that a weights file may name, and the module of each; imported when such a file is read.
-GENERATORS = {"DCGANGenerator": "dcgan", "Generator": "generator"}
+GENERATORS = {"DCGANGenerator": "dcgan", "Generator": "generator", "LightweightGenerator": "lightweight"}
 
 
 def generator_class(name: str) -> type[Network] | None:

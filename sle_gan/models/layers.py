@@ -183,12 +183,13 @@ class BatchNorm(keras.layers.Layer):
 
     epsilon = 1e-5
     momentum = 0.9
+    gamma_deviation = 0.02
 
     def build(self, input_shape: Shape) -> None:
         shape = (_channels(input_shape),)
         # Moments are those of the whole batch already: every replica assigns the same value.
         moving: dict[str, Any] = {"trainable": False, "autocast": False, "aggregation": "only_first_replica"}
-        gamma = keras.initializers.RandomNormal(1.0, 0.02)
+        gamma = keras.initializers.RandomNormal(1.0, self.gamma_deviation)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer=gamma, autocast=False)
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros", autocast=False)
         self.moving_mean = self.add_weight(name="moving_mean", shape=shape, initializer="zeros", **moving)

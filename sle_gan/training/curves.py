@@ -20,8 +20,10 @@ def draw_curves(log: Path, target: Path) -> None:
     steps = np.array([line["step"] for line in lines])
     names = [name for name in lines[-1] if name not in ("step", "time", "images_per_second")]
     reconstructions = [name for name in names if name.startswith(("reconstruct", "cycle", "identity"))]
+    penalties = [name for name in names if name.startswith("penalty")]  # of another order than the rest
     panels = {
-        "adversarial losses": [name for name in names if name not in reconstructions],
+        "adversarial losses": [name for name in names if name not in reconstructions + penalties],
+        "gradient penalty": penalties,
         "reconstruction losses": reconstructions,
         "images per second": ["images_per_second"],
     }

@@ -13,7 +13,7 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.convert import convert_fastgan, cyclegan, is_torch_file
+from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
@@ -226,11 +226,15 @@ def _load_weights(file: str, key: str, *networks: Network) -> None:
     if type(networks[0]).__name__ in cyclegan.NETWORKS:
         name, architecture, arrays = cyclegan.convert_cyclegan(file)
     else:
-        converted = convert_fastgan(file)
+        converted = convert_torch(file)
         if key not in converted:
             raise UserError(f"{file} holds no {key}")
         name, architecture, arrays = converted[key]
-    complaint = f"{file} holds {weights.describe(name, architecture)}, which does not fit"
+    theirs, mine = (
+        weights.describe(name, architecture),
+        weights.describe(type(networks[0]).__name__, networks[0].architecture),
+    )
+    complaint = f"{file} holds {theirs}, which does not fit {mine}"
     for network in networks:
         weights.assign(weights.variables_by_path(network), arrays, complaint)
 

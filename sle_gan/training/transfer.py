@@ -17,7 +17,7 @@ import numpy as np
 from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
-from sle_gan.convert import is_torch_file, read_fastgan
+from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError
 from sle_gan.hub import local_folder
 from sle_gan.training import checkpoints
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, np.ndarray]
 _AVERAGED = "_ema"  # ends the name of a network that is the average of another
+# The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
+_MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
 
 
 class Part(NamedTuple):
@@ -112,20 +114,22 @@ def read_source(init_from: str, settings_only: bool = False) -> Source:
 
 
 def _read_weights(init_from: str, files: Sequence[Path]) -> Source:
-    parts, settings = [], {}
+    parts, settings, model = [], {}, None
     for file in files:
         network, architecture, arrays = weights.read(file)
         settings |= _settings(architecture)
+        model = _MODELS.get(network, model)
         parts.append(Part(file.name, network, arrays))
-    return Source(init_from, None, settings, parts)
+    return Source(init_from, model, settings, parts)
 
 
 def _read_torch(init_from: str, file: Path) -> Source:
-    networks = read_fastgan(file).networks
+    checkpoint = read_torch(file)
     settings: dict[str, Any] = {}
-    for converted in networks.values():
+    for converted in checkpoint.networks.values():
         settings |= _settings(converted.architecture)
-    return Source(init_from, "slegan", settings, [Part(key, n.network, n.arrays) for key, n in networks.items()])
+    parts = [Part(key, n.network, n.arrays) for key, n in checkpoint.networks.items()]
+    return Source(init_from, checkpoint.model, settings, parts)
 
 
 def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
@@ -157,7 +161,10 @@ def _settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """A network's constructor arguments under the names that settings have."""
     names = {"output_resolution": "resolution", "input_resolution": "resolution"}
     settings = {names.get(name, name): value for name, value in architecture.items()}
-    channels = {count: name for name, count in CHANNELS.items()}
+    settings = {
+        name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    channels: dict[Any, str] = {count: name for name, count in CHANNELS.items()}
     if settings.get("channels") in channels:
         settings["channels"] = channels[settings["channels"]]
     return settings
