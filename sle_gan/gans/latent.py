@@ -1,0 +1,158 @@
+"""What SLE-GAN, DCGAN and the lightweight GAN share: one generator of latents, its average, and one discriminator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from sle_gan import augment, engine, pixels
+from sle_gan.config import TrainConfig
+from sle_gan.gans.base import GAN, Batch, Phase, update_average
+from sle_gan.gans.optimizers import adam, compute_precision, cotangents
+from sle_gan.generation import generate_images
+from sle_gan.models.network import Network
+
+
+class LatentGAN(GAN):
+    """A generator that draws images from latents, the average of it that is exported, and a discriminator.
+
+    A subclass says how images are generated and what both networks minimise: `_generate`, `_judge` and `_fool`.
+
+    Args:
+        config: validated settings, with a `latent`.
+        make_generator: gives a new generator of the name it is given; called for the average too.
+        make_discriminator: gives a new discriminator.
+        beta_2: of both networks' Adam.
+    """
+
+    config: Any  # of the subclass's own class
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        make_generator: Callable[[str], Any],
+        make_discriminator: Callable[[], Any],
+        beta_2: float = 0.999,
+    ):
+        self.config = config
+        with compute_precision(config):
+            self.generator = make_generator("generator")
+            self.discriminator = make_discriminator()
+        # What is exported and scored computes as those who load it will: in float32.
+        self.averaged = make_generator("generator_ema")
+        self.averaged.set_weights(self.generator.get_weights())
+        rates = config.G_learning_rate, config.D_learning_rate
+        self.generator_optimizer = adam(config, rates[0], self.generator, "generator_adam", beta_2=beta_2)
+        self.discriminator_optimizer = adam(config, rates[1], self.discriminator, "discriminator_adam", beta_2=beta_2)
+
+    @abstractmethod
+    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        """Generated images as the discriminator sees them: what it judges is what the generator is trained through.
+
+        Returns:
+            The arguments that the discriminator is called with, each a batch of images.
+        """
+
+    @abstractmethod
+    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        """The discriminator's losses by name, of training images uint8 and of generated ones."""
+
+    @abstractmethod
+    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        """The generator's losses by name; the training images are those that the discriminator was just trained on."""
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "generator_ema": self.averaged,
+        }
+
+    @property
+    def optimizers(self) -> dict[str, Any]:
+        return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+
+    @property
+    def exports(self) -> dict[str, Network]:
+        return {"generator_weights.h5": self.averaged, "discriminator_weights.h5": self.discriminator}
+
+    @property
+    def generator_export(self) -> Network:
+        return self.averaged
+
+    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        """The phases of one step with one forward pass of the generator for both of them."""
+        (images,) = batch
+        self.begin_step(random)
+        fakes, pull_generator = self._differentiable_fakes(images.shape[0], random)
+        d_losses = self._update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random)
+        g_losses = self._update_generator(images, fakes, pull_generator, random)
+        self.end_step(random)
+        return {**g_losses, **d_losses}
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        return Phase(("discriminator",), self._discriminator_phase), Phase(("generator",), self._generator_phase)
+
+    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        (images,) = batch
+        return self._update_discriminator(images, self._generate(images.shape[0], random), random)
+
+    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+        (images,) = batch
+        return self._update_generator(images, *self._differentiable_fakes(images.shape[0], random), random)
+
+    def end_step(self, random: engine.RandomStream) -> None:
+        update_average(self.averaged, self.generator, random.step + 1, self.config.ema_decay)
+
+    def _differentiable_fakes(
+        self, batch_size: int, random: engine.RandomStream
+    ) -> tuple[list[Any], Callable[[Any], Any]]:
+        """Generated images, and the pullback of their cotangents to the generator."""
+        return engine.vjp(lambda: self._generate(batch_size, random), self.generator.trainable_variables)
+
+    def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        variables = self.discriminator.trainable_variables
+        d_losses, pull = engine.vjp(lambda: self._judge(images, fakes, random), variables)
+        gradients, _ = pull(cotangents(d_losses, self.discriminator_optimizer))
+        more_losses, more_gradients = self._regularize(images, random)
+        if more_losses:
+            gradients = [one + other for one, other in zip(gradients, more_gradients)]
+        self.discriminator_optimizer.apply(gradients, variables)
+        return {**d_losses, **more_losses}
+
+    def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
+        """Losses of the discriminator that are gradients themselves, and what they add to its gradients."""
+        del images, random
+        return {}, []
+
+    def _update_generator(
+        self, images: Any, fakes: list[Any], pull_generator: Callable[[Any], Any], random: engine.RandomStream
+    ) -> dict[str, Any]:
+        g_losses, pull_fakes = engine.vjp(lambda *fakes: self._fool(images, list(fakes), random), (), fakes)
+        _, d_fakes = pull_fakes(cotangents(g_losses, self.generator_optimizer))
+        gradients, _ = pull_generator(d_fakes)
+        self.generator_optimizer.apply(gradients, self.generator.trainable_variables)
+        return g_losses
+
+    def _draw_latents(self, batch_size: int, random: engine.RandomStream) -> Any:
+        return keras.random.normal((batch_size, self.config.latent), seed=random.fold("latents"))
+
+    def _mirror(self, images: Any, random: engine.RandomStream) -> Any:
+        """Training images uint8 -> float in (-1, 1), each mirrored with probability one half."""
+        real = pixels.to_model(images)
+        return augment.random_flip(real, random.fold("flip")) if self.config.flip else real
+
+    def _augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
+        """DiffAugment, the same of every scale of an image."""
+        policy = self.config.policy_names if self.config.diff_augment else ()
+        return augment.diff_augment(scales, policy, seed)
+
+    def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
+        return generate_images(self.averaged, seeds)
