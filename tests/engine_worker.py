@@ -1,8 +1,9 @@
 """Train steps in float64 on the engine of KERAS_BACKEND, from a given state; writes the new state and all losses.
 
-    python engine_worker.py INITIAL.npz RESULT.npz MODEL STEPS     (makes INITIAL.npz if it is not there)
+    python engine_worker.py INITIAL.npz RESULT.npz MODEL STEPS [REPLICAS]    (makes INITIAL.npz if it is not there)
 
-With TF_CONFIG it is one of several processes that share the batch; each writes what it has.
+REPLICAS are logical CPU devices. With TF_CONFIG the process is one of several that share the batch; each writes what
+it has.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import keras
 import numpy as np
 from double import double_precision, numbers
 from equal_draws import replace_draws
@@ -22,13 +24,26 @@ from sle_gan.engine import Devices, join_workers, replica_count
 from sle_gan.training.workers import read_workers
 
 
-def main(initial: Path, result: Path, model: str, steps: int) -> None:
+def main(initial: Path, result: Path, model: str, steps: int, replicas: int = 1) -> None:
     together = "TF_CONFIG" in os.environ
     if together:
         join_workers(*read_workers())
-    devices = Devices(workers=together)
+    devices = Devices(workers=True) if together else logical_devices(replicas)
     with double_precision():  # not before: processes must be joined before anything is computed
         train(devices, initial, result, model, steps)
+
+
+def logical_devices(count: int) -> Devices:
+    if keras.config.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_num_cpu_devices", count)
+        return Devices()
+    import tensorflow as tf
+
+    logical = [tf.config.LogicalDeviceConfiguration()] * count
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], logical)
+    return Devices(names=[f"CPU:{i}" for i in range(count)])
 
 
 def train(devices: Devices, initial: Path, result: Path, model: str, steps: int) -> None:
@@ -43,12 +58,13 @@ def train(devices: Devices, initial: Path, result: Path, model: str, steps: int)
             for name, variable in state.items():
                 variable.assign(arrays[name])
     replace_draws(BATCH, replica_count if devices.replicas > 1 else lambda: 1)
-    images = np.random.default_rng(0).integers(0, 256, (steps, BATCH, 64, 64, 3), dtype=np.uint8)
+    shape = (steps, len(gan.config.folders), BATCH, 64, 64, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = devices.compile(gan.train_step, state.values(), seed=0)
-    logs = [step([(batch,)], k)[0] for k, batch in enumerate(images)]
+    logs = [step([tuple(batch)], k)[0] for k, batch in enumerate(images)]
     losses = {f"loss/{name}": np.array([log[name] for log in logs]) for name in logs[0]}
     np.savez(result, **numbers(state), **losses)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))

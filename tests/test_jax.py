@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from double import largest_difference
 from helpers import REPOSITORY, TINY, assert_refused, run
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs the extra `jax`")
@@ -24,7 +23,6 @@ def on(engine: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_the_golden_and_layer_tests_pass_on_jax() -> None:
-    """All but the golden gradients: one of them is 2.5e-3 from PyTorch's on JAX's CPU backend, 7e-6 on TensorFlow."""
     modules = ("models", "dcgan_models", "lightweight_models", "layers", "losses", "augment", "vary")
     command = [
         sys.executable,
@@ -33,24 +31,10 @@ def test_the_golden_and_layer_tests_pass_on_jax() -> None:
         "-q",
         "-p",
         "no:cacheprovider",
-        "-k",
-        "not golden_training",
         *(str(TESTS / f"test_{module}.py") for module in modules),
     ]
     result = subprocess.run(command, env=on("jax"), capture_output=True, text=True, cwd=REPOSITORY)
     assert result.returncode == 0, result.stdout[-3000:]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model", ["slegan", "dcgan", "lightweight"])
-def test_both_engines_compute_the_same_ten_steps(tmp_path: Path, model: str) -> None:
-    results = []
-    for engine in ("tensorflow", "jax"):
-        command = [sys.executable, str(TESTS / "engine_worker.py"), "initial.npz", f"{engine}.npz", model, "10"]
-        done = subprocess.run(command, env=on(engine), cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        results.append(dict(np.load(tmp_path / f"{engine}.npz")))
-    assert largest_difference(*results)[0] < 1e-9, largest_difference(*results)
 
 
 @pytest.mark.slow

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
+from double import double_precision
 from keras import ops
 
 from sle_gan import engine, weights
@@ -137,6 +141,10 @@ def golden(shared_folder) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def converted(shared_folder) -> tuple[Generator, Discriminator]:
+    return convert_golden(shared_folder)
+
+
+def convert_golden(shared_folder) -> tuple[Generator, Discriminator]:
     pytest.importorskip("torch", reason="PyTorch checkpoints need the extra `torch`")
     networks = []
     for key, network in (("generator", Generator), ("discriminator", Discriminator)):
@@ -170,21 +178,40 @@ def test_golden_inference(converted, golden) -> None:
     np.testing.assert_allclose(seen["small"], nhwc(golden["d_eval_small"]), atol=1e-4)
 
 
-def test_golden_training_mode_and_gradients(converted, golden) -> None:
-    generator, discriminator = converted
-    images, pull_generator = engine.vjp(
-        lambda: generator(golden["z"], both_scales=True, training=True), generator.trainable_variables
-    )
-    assert relative(images[0], nhwc(golden["g_train_big"])) < 1e-3
-    assert relative(images[1], nhwc(golden["g_train_128"])) < 1e-3
-    logits, pull_images = engine.vjp(lambda *images: discriminator(*images, training=True), (), images)
-    assert relative(torch_order(logits), golden["d_train_fake_logits"].ravel()) < 1e-3
-    np.testing.assert_allclose(-ops.mean(logits), golden["g_loss"], rtol=1e-3)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_golden_training_mode_and_gradients(shared_folder, golden, dtype: str) -> None:
+    """PyTorch's float32 numbers are within 1e-5 of the truth, which is what float64 gives on either engine.
 
+    In float32 one input of a leaky ReLU, at (6, 34) on the 64x64 map of the first image, is so near to its kink (4e-7
+    where the map's deviation is 0.8) that an engine may round it to the other side, as JAX's CPU backend does. The
+    gradient of the 16x16 pixels that it sees is then another one: by 1e-2 of the largest, and by 2.5e-3 in a kernel.
+    """
+    precise = dtype == "float64"
+    with double_precision() if precise else nullcontext():
+        found = golden_training(*convert_golden(shared_folder), golden)
+    for name, ours in found.items():
+        gradient = name.startswith("grad")
+        assert relative(ours, golden[name]) < (1e-4 if precise or not gradient else 1e-2), name
+
+
+def golden_training(generator: Generator, discriminator: Discriminator, golden: dict[str, Any]) -> dict[str, Any]:
+    """Our numbers by the names of PyTorch's, in its layout."""
+    latents = ops.cast(golden["z"], keras.config.floatx())
+    images, pull_generator = engine.vjp(
+        lambda: generator(latents, both_scales=True, training=True), generator.trainable_variables
+    )
+    logits, pull_images = engine.vjp(lambda *images: discriminator(*images, training=True), (), images)
     _, d_images = pull_images(-ops.ones_like(logits) / float(np.prod(logits.shape)))
     gradients, _ = pull_generator(tuple(d_images))
     by_path = {v.path: ops.convert_to_numpy(g) for v, g in zip(generator.trainable_variables, gradients)}
+    big, small = (ops.convert_to_numpy(image).transpose(0, 3, 1, 2) for image in images)
     conv = (3, 2, 0, 1)  # (h, w, in, out) -> (out, in, h, w)
-    assert relative(by_path["generator/to_image/kernel"].transpose(conv), golden["grad_to_big"]) < 1e-3
-    assert relative(by_path["generator/up_8/up/kernel"].transpose(conv), golden["grad_feat_8_conv"]) < 1e-3
-    assert relative(by_path["generator/project/kernel"].transpose(0, 3, 1, 2), golden["grad_init"]) < 1e-3
+    return {
+        "g_train_big": big,
+        "g_train_128": small,
+        "d_train_fake_logits": torch_order(logits).reshape(golden["d_train_fake_logits"].shape),
+        "g_loss": -ops.mean(logits),
+        "grad_to_big": by_path["generator/to_image/kernel"].transpose(conv),
+        "grad_feat_8_conv": by_path["generator/up_8/up/kernel"].transpose(conv),
+        "grad_init": by_path["generator/project/kernel"].transpose(0, 3, 1, 2),
+    }

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from sle_gan.config import DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
 from sle_gan.gans import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
@@ -27,6 +27,8 @@ CONFIGS = {
     "lightweight": LightweightConfig(
         resolution=64, latent=16, fmap_max=8, attn_res_layers="16", batch_size=BATCH, diff_augment=True
     ),
+    # A pool that is full after two steps, so that old pictures come back.
+    "cyclegan": CycleGANConfig(resolution=64, width=4, blocks=2, batch_size=BATCH, pool_size=10, diff_augment=True),
 }
 
 
@@ -34,8 +36,25 @@ def make_tiny(model: str, rate: float = 1e-3) -> Any:
     """The tiny GAN of a model, from the same initial weights every time."""
     keras.utils.set_random_seed(0)
     gan: Any = make_gan(CONFIGS[model])
+    if model == "cyclegan":
+        _use_sgd_in_cyclegan(gan, rate)
+        return gan
     for name in ("generator", "discriminator"):
-        optimizer = keras.optimizers.SGD(rate, name=f"{name}_sgd")
-        optimizer.build(getattr(gan, name).trainable_variables)
-        setattr(gan, f"{name}_optimizer", optimizer)
+        setattr(gan, f"{name}_optimizer", _sgd(rate, f"{name}_sgd", getattr(gan, name)))
     return gan
+
+
+def _use_sgd_in_cyclegan(gan: Any, rate: float) -> None:
+    for network in (gan.a_to_b, gan.b_to_a):
+        for variable in network.trainable_variables:
+            variable.assign(variable.value * 3.0)  # pictures with some contrast, not all grey
+    gan.generator_optimizer = _sgd(rate, "sgd_0", gan.a_to_b, gan.b_to_a)
+    gan.ways = tuple(
+        way._replace(optimizer=_sgd(rate, f"sgd_{i}", way.judge)) for i, way in enumerate(gan.ways, start=1)
+    )
+
+
+def _sgd(rate: float, name: str, *networks: keras.Model) -> keras.optimizers.SGD:
+    optimizer = keras.optimizers.SGD(rate, name=name)
+    optimizer.build([variable for network in networks for variable in network.trainable_variables])
+    return optimizer

@@ -80,7 +80,9 @@ def import_backend(engine: str) -> None:
     if engine not in ENGINES:  # argparse does not check defaults
         raise UserError(f"KERAS_BACKEND is {engine!r}; expected one of {', '.join(ENGINES)}")
     if importlib.util.find_spec(engine) is None:
-        raise UserError(f"--engine {engine}: {engine} is not installed; pip install {engine}")
+        others = [other for other in ENGINES if importlib.util.find_spec(other)]
+        way = f", or give --engine {others[0]}, which is" if others else ""
+        raise UserError(f"--engine {engine}: {engine} is not installed; pip install {engine}{way}")
     os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

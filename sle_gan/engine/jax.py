@@ -107,6 +107,7 @@ def leaky_relu(x: Any, slope: float) -> Any:
     At zero, where DiffAugment's cutout puts whole regions, the gradient is the slope, as TensorFlow and PyTorch have
     it; in `jax.nn.leaky_relu` it is 1.
     """
+    slope = float(np.float32(slope))  # as TensorFlow's kernel keeps it, even in float64
     return jnp.where(x > 0, x, slope * x)
 
 

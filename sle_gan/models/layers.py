@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from sle_gan import engine
@@ -257,13 +256,9 @@ def gated_linear_unit(x: Any) -> Any:
     return y, grad
 
 
-# TensorFlow's kernels keep a slope as float32 whatever they compute in: so that float64 sees the same on JAX.
-_SLOPE = float(np.float32(0.2))
-
-
 def leaky_relu(x: Any) -> Any:
     """LeakyReLU of slope 0.2."""
-    return engine.leaky_relu(x, _SLOPE)
+    return engine.leaky_relu(x, 0.2)
 
 
 def pool_to(x: Any, size: int) -> Any:
