@@ -102,7 +102,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from training import configure  # beside this file
+    from training import configure  # beside this file; finds this checkout
 
     config, domains = configure(arguments)
     executed = of_training_step(config, domains)

@@ -24,7 +24,6 @@ from typing import Any
 import harness
 import training
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 FULL: dict[str, Any] = {
     "sizes": {"resolution": [256, 512], "batch_size": [8, 64], "precision": ["float32", "bfloat16"]},
     "step": {"steps": 10, "rounds": 3},
@@ -71,7 +70,14 @@ def measure_run(arguments: argparse.Namespace, plan: dict[str, Any], folder: Pat
         if arguments.fid_features_weights:
             more += flags({"fid_features_weights": arguments.fid_features_weights})
     places = {"data_folder": arguments.data_folder, "name": "run", "output_folder": folder, "engine": arguments.engine}
-    command = [sys.executable, str(REPOSITORY / "train.py"), "--override", *flags(places), *flags(options), *more]
+    command = [
+        sys.executable,
+        str(harness.REPOSITORY / "train.py"),
+        "--override",
+        *flags(places),
+        *flags(options),
+        *more,
+    ]
     started = time.perf_counter()
     subprocess.run(command, check=True)
     lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]

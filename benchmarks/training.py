@@ -68,9 +68,11 @@ def configure(arguments: Any) -> tuple[Any, int]:
 def measure(arguments: argparse.Namespace) -> None:
     """Runs steps in this process and prints the median of their times."""
     started = time.perf_counter()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
 
+    from sle_gan.cli.common import import_backend
+
+    import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))  # as the commands do
     from sle_gan import engine
     from sle_gan.gans import make_gan
 
