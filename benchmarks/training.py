@@ -1,107 +1,211 @@
-"""Images per second and peak memory of the training step; in turn with another program's, if one is named.
+"""Speed, memory, start-up and utilisation of the training step; in turn with another program's, if one is named.
 
     python benchmarks/training.py --resolution 256 --batch-size 8
-    python benchmarks/training.py --resolution 256 --rounds 3 --against "python fastgan_step.py 256 8 3"
+    python benchmarks/training.py --resolution 256 512 --batch-size 8 64 --precision float32 bfloat16 --engine jax
+    python benchmarks/training.py --against "python fastgan_step.py {resolution} {batch_size} 3" --json out.json
     python benchmarks/training.py --model dcgan --resolution 64 --batch-size 128 --against "python dcgan_step.py"
 
 The other command must print a line that ends in "N images/s"; its peak memory is read from the operating
-system. Every round is a new process for each side, A B A B, so that both see the same state of the machine.
+system. Every round is a new process for each side, A B A B, so that both see the same states of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
-import re
 import shlex
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import harness
+from harness import run
+
+__all__ = ["configure", "main", "matrix_product_rate", "run"]
+
+SWEPT = ("model", "engine", "resolution", "batch_size", "precision")
+COLUMNS = {
+    "model": "model",
+    "engine": "engine",
+    "resolution": "px",
+    "batch_size": "batch",
+    "precision": "precision",
+    "images_per_s": "images/s",
+    "memory_gb": "peak GB",
+    "device_memory_gb": "GPU's peak GB",
+    "first_step_s": "first step after s",
+    "model_gflop": "GFLOP/image",
+    "executed_gflop": "executed",
+    "matrix_gflop_per_s": "matrix product GFLOP/s",
+    "utilization": "model / matrix product",
+    "executed_utilization": "executed / matrix product",
+    "their_images_per_s": "theirs images/s",
+    "their_memory_gb": "theirs GB",
+    "ratio": "ours / theirs",
+}
+
+
+def configure(arguments: Any) -> tuple[Any, int]:
+    """The settings of a run, and how many domains of images it learns from."""
+    from sle_gan.config import CONFIGS
+
+    config = CONFIGS[arguments.model](
+        resolution=arguments.resolution,
+        batch_size=arguments.batch_size,
+        width=arguments.width,
+        mixed_precision=getattr(arguments, "precision", "float32"),
+        diff_augment=arguments.model == "slegan",
+    )
+    return config, 2 if arguments.model == "cyclegan" else 1
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """Runs steps in this process and prints the median of their times."""
     started = time.perf_counter()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import numpy as np
 
+    from sle_gan.cli.common import import_backend
+
+    import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))  # as the commands do
     from sle_gan import engine
-    from sle_gan.config import CONFIGS
     from sle_gan.gans import make_gan
 
-    size = (arguments.batch_size, arguments.resolution, arguments.resolution, 3)
-    config = CONFIGS[arguments.model](
-        resolution=arguments.resolution,
-        batch_size=arguments.batch_size,
-        width=arguments.width,
-        diff_augment=arguments.model == "slegan",
-    )
+    config, domains = configure(arguments)
     devices = engine.Devices()
     with devices.scope():
         gan = make_gan(config)
-    step = devices.compile(gan.train_step, gan.state().values(), seed=0)
+    size = (config.batch_size, config.resolution, config.resolution, 3)
     images = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    times = []
+    # As in training: on an accelerator the images are there already, and many steps are one call.
+    calls = 10 if devices.accelerated else 1
+    resident = [images] * domains if devices.accelerated else None
+    batch = (np.arange(config.batch_size, dtype=np.int32),) * domains if resident else (images,) * domains
+    step = devices.compile(gan.train_step, gan.state().values(), seed=0, resident=resident)
+    times, cpu_times = [], []
     for k in range(arguments.steps + 1):
-        before = time.perf_counter()
-        step([(images,)], k)  # its logs are on the host when it returns
-        times.append(time.perf_counter() - before)
+        before, cpu_before = time.perf_counter(), time.process_time()
+        step([batch] * calls, k * calls)  # its logs are on the host when it returns
+        times.append((time.perf_counter() - before) / calls)
+        cpu_times.append((time.process_time() - cpu_before) / calls)
         if k == 0:
-            print(f"{time.perf_counter() - started:.1f} s to the end of the first step")
-    print(f"{arguments.batch_size / statistics.median(times[1:]):.4f} images/s")
+            first, first_cpu = time.perf_counter() - started, time.process_time()
+            print(f"{first:.1f} s to the end of the first step ({first_cpu:.1f} s of CPU time)", flush=True)
+    harness.report(
+        first_step_s=first,
+        first_step_cpu_s=first_cpu,
+        step_s=statistics.median(times[1:]),
+        step_cpu_s=statistics.median(cpu_times[1:]),
+        matrix_gflop_per_s=matrix_product_rate(config.mixed_precision, 8192 if devices.accelerated else 2048) / 1e9,
+        device=devices.description,
+        **({"device_memory_gb": memory} if (memory := _device_memory_gb()) else {}),
+    )
+    print(f"{config.batch_size / statistics.median(times[1:]):.4f} images/s")
 
 
-def run(command: list[str]) -> tuple[float, float, str]:
-    """Runs a command; returns its images per second, its peak memory in GB and its output."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    found = re.findall(r"([\d.]+) images/s", output)
-    if status or not found:
-        sys.exit(f"{shlex.join(command)} ended with {status} and printed no 'N images/s':\n{output}")
-    scale = 1e9 if sys.platform == "darwin" else 1e6  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return float(found[-1]), usage.ru_maxrss / scale, output
+def matrix_product_rate(precision: str = "float32", size: int = 2048, repeats: int = 10) -> float:
+    """FLOP/s of the engine's product of two square matrices: the median of single ones."""
+    import keras
+    from keras import ops
+
+    x = ops.cast(keras.random.normal((size, size)), precision)
+    times = []
+    for _ in range(repeats + 1):
+        before = time.perf_counter()
+        ops.convert_to_numpy(ops.matmul(x, x)[0, 0])  # waits for the product
+        times.append(time.perf_counter() - before)
+    return 2 * size**3 / statistics.median(times[1:])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=("slegan", "dcgan"), default="slegan")
-    parser.add_argument("--resolution", type=int, default=256)
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=3, help="timed steps of a process, after one for warming up")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--against", metavar="COMMAND", help="another program that prints 'N images/s'")
-    parser.add_argument("--json", metavar="FILE", help="write every round's numbers")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.child:
-        measure(arguments)
-        return
-    ours = [sys.executable, __file__, "--child"]
-    for name in ("model", "resolution", "batch_size", "width", "steps"):
-        ours += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    commands = {"ours": ours, **({"theirs": shlex.split(arguments.against)} if arguments.against else {})}
-    results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-    for round_number in range(arguments.rounds):
-        for name, command in commands.items():
-            speed, memory, output = run(command)
-            results[name].append((speed, memory))
-            first = re.search(r"[\d.]+ s to the end of the first step", output)
-            start = f", {first.group()}" if first else ""
-            print(f"round {round_number + 1} {name:6} {speed:8.3f} images/s {memory:5.2f} GB{start}")
-    for name, rounds in results.items():
-        speeds, memories = zip(*rounds)
-        print(f"median {name:6} {statistics.median(speeds):8.3f} images/s, peak {max(memories):.2f} GB")
+def _device_memory_gb() -> float | None:
+    """Peak of the first GPU's memory in this process."""
+    import keras
+
+    if keras.config.backend() == "jax":
+        import jax
+
+        stats = jax.devices()[0].memory_stats() or {}
+        return stats["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in stats else None
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return None
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 1e9
+
+
+def count_flops(settings: dict[str, Any], width: int) -> dict[str, float]:
+    """GFLOP of a training image, from a process of its own: the measured one should hold nothing else."""
+    command = [sys.executable, str(Path(__file__).with_name("flops.py")), "--width", str(width)]
+    for name in ("model", "resolution", "batch_size"):
+        command += [f"--{name.replace('_', '-')}", str(settings[name])]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    counts = json.loads(output.splitlines()[-1])
+    share = settings["batch_size"] * 1e9
+    return {"model_gflop": counts["model_flops"] / share, "executed_gflop": counts["executed_flops"] / share}
+
+
+def compare(settings: dict[str, Any], arguments: argparse.Namespace) -> tuple[list[harness.Row], harness.Row]:
+    """All rounds of one combination of settings, and what they come to."""
+    child = [sys.executable, __file__, "--child", "--width", str(arguments.width), "--steps", str(arguments.steps)]
+    for name, value in settings.items():
+        child += [f"--{name.replace('_', '-')}", str(value)]
+    commands = {"ours": child}
     if arguments.against:
-        ratios = [a[0] / b[0] for a, b in zip(results["ours"], results["theirs"])]
-        print(f"ours / theirs, median of {len(ratios)} rounds: {statistics.median(ratios):.2f}")
+        commands["theirs"] = [part.format(**settings) for part in shlex.split(arguments.against)]
+    print(", ".join(f"{name} {value}" for name, value in settings.items()), flush=True)
+    rows = harness.interleave(commands, arguments.rounds, {"KERAS_BACKEND": settings["engine"]})
+    summary = {**settings, **harness.summarize(rows)}
+    if arguments.flops:
+        summary |= count_flops(settings, arguments.width)
+        for name in ("model", "executed"):
+            rate = summary[f"{name}_gflop"] * summary["images_per_s"]
+            peak = arguments.peak_tflops * 1e3 if arguments.peak_tflops else summary["matrix_gflop_per_s"]
+            summary["utilization" if name == "model" else "executed_utilization"] = rate / peak
+    return [{**settings, **row} for row in rows], summary
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    several: dict[str, Any] = {"nargs": "+", "help": "one or more"}
+    parser.add_argument("--model", choices=("slegan", "dcgan", "cyclegan"), default=["slegan"], **several)
+    parser.add_argument("--engine", choices=("tensorflow", "jax"), default=["tensorflow"], **several)
+    parser.add_argument("--resolution", type=int, default=[256], **several)
+    parser.add_argument("--batch-size", type=int, default=[8], **several)
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default=["float32"], **several)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=3, help="timed steps of a process (calls of ten on a GPU)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--against", metavar="COMMAND", help="another program; {resolution} and the like are filled in")
+    parser.add_argument("--no-flops", dest="flops", action="store_false", help="do not count floating-point operations")
+    parser.add_argument("--peak-tflops", type=float, help="of the machine, in place of its measured matrix product")
+    parser.add_argument("--json", metavar="FILE", help="write every round's numbers, and their medians")
+    parser.add_argument("--plot", metavar="FILE", help="draw images/s")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> list[harness.Row]:
+    arguments = parse(argv)
+    if arguments.child:
+        measure(argparse.Namespace(**{k: v[0] if k in SWEPT else v for k, v in vars(arguments).items()}))
+        return []
+    rows, summaries = [], []
+    for values in itertools.product(*(getattr(arguments, name) for name in SWEPT)):
+        more, summary = compare(dict(zip(SWEPT, values)), arguments)
+        rows += more
+        summaries.append(summary)
+    print(harness.table(summaries, COLUMNS))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"settings": vars(arguments), "rounds": results}, indent=2))
+        harness.write_json(arguments.json, vars(arguments), rows, summaries)
+    if arguments.plot:
+        labels = [f"{s['model']} {s['resolution']} px, {s['batch_size']}, {s['engine']}" for s in summaries]
+        harness.plot(summaries, labels, arguments.plot)
+    return summaries
 
 
 if __name__ == "__main__":

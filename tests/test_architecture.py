@@ -78,6 +78,19 @@ def test_the_package_imports_no_backend() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+@pytest.mark.parametrize("engine", ("tensorflow", "jax"))
+def test_commands_import_one_engine_and_no_plotting(engine: str) -> None:
+    pytest.importorskip(engine)
+    code = (
+        f"import sys; from sle_gan.cli.common import import_backend; import_backend({engine!r})\n"
+        "print(*sorted({'tensorflow', 'jax', 'matplotlib'} & set(sys.modules)))\n"
+        "import matplotlib.pyplot"  # what was hidden can be imported afterwards
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.stdout.split() == [engine], result.stderr
+    assert result.returncode == 0
+
+
 def test_every_public_name_exists() -> None:
     import sle_gan
 

@@ -1,0 +1,143 @@
+"""The benchmarks: floating-point operations that a hand can count, tables, and the commands at the smallest size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from helpers import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+
+import flops
+import harness
+import loading
+import training
+
+
+def run(script: str, *arguments: object) -> str:
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / script), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def count(step: Any, *shapes: tuple[int, ...]) -> dict[str, int]:
+    tf = pytest.importorskip("tensorflow")
+    return flops.of_function(tf.function(step), *(tf.zeros(shape) for shape in shapes))
+
+
+def test_a_convolution_and_its_gradients_cost_the_same() -> None:
+    tf = pytest.importorskip("tensorflow")
+
+    def step(x: Any, kernel: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = tf.nn.conv2d(x, kernel, 2, "SAME")
+        tf.nn.conv2d(x, kernel, 1, "SAME")  # unused: TensorFlow does not run it
+        return tape.gradient(y, [x, kernel])
+
+    # 3 images of 8x6, halved: 3 * 4 * 3 pixels, for each 5 filters of 4x4 over 7 channels, 2 each.
+    one = 2 * (3 * 4 * 3) * 5 * (4 * 4 * 7)
+    counted = count(step, (3, 8, 6, 7), (4, 4, 7, 5))
+    assert counted == {"Conv2DBackpropInput": one, "Conv2DBackpropFilter": one}
+
+
+def test_matrix_products() -> None:
+    tf = pytest.importorskip("tensorflow")
+    assert count(lambda a, b: tf.matmul(a, b, transpose_a=True), (5, 2), (5, 3)) == {"MatMul": 2 * 2 * 5 * 3}
+    assert count(lambda a, b: tf.matmul(a, b), (4, 2, 5), (4, 5, 3)) == {"BatchMatMulV2": 2 * 4 * 2 * 5 * 3}
+    assert count(lambda a, b: tf.einsum("bij,bjc->bic", a, b), (4, 2, 5), (4, 5, 3)) == {"Einsum": 2 * 4 * 2 * 5 * 3}
+
+
+@pytest.mark.slow
+def test_a_training_step_at_256_pixels() -> None:
+    """By layer and by hand: G 19.5 GFLOP forward, D 10.9 on a real image and 3.3 on a fake one.
+
+    G and both of D's updates count three times (forward and two gradients), the generator's loss through D twice:
+    D's kernels get no gradient there.
+    """
+    counted = json.loads(run("flops.py", "--resolution", 256, "--batch-size", 8))
+    assert counted["model_flops"] / 8e9 == pytest.approx(3 * (19.5 + 10.9 + 3.3) + 2 * 3.3, rel=0.01)
+    assert counted["executed_flops"] < 0.75 * counted["model_flops"]
+
+
+def test_medians_ratios_and_the_largest_peak() -> None:
+    rows = [
+        {"round": i, "who": who, "images_per_s": speed, "memory_gb": memory}
+        for i, (who, speed, memory) in enumerate(
+            [("ours", 4.0, 1.0), ("theirs", 2.0, 3.0), ("ours", 9.0, 2.0), ("theirs", 3.0, 5.0)]
+        )
+    ]
+    summary = harness.summarize(rows)
+    assert summary == {
+        "images_per_s": 6.5,
+        "memory_gb": 2.0,
+        "their_images_per_s": 2.5,
+        "their_memory_gb": 5.0,
+        "ratio": 2.5,  # of 2 and 3
+    }
+
+
+def test_a_table_has_the_columns_that_there_are() -> None:
+    rows = [{"a": "x", "b": 0.123456}, {"a": "y", "b": 1234.5, "c": 7}]
+    lines = harness.table(rows, {"a": "A", "b": "B", "c": "C", "d": "D"}).splitlines()
+    assert lines == ["| A | B | C |", "| --- | --- | --- |", "| x | 0.123 |  |", "| y | 1234 | 7 |"]
+
+
+def test_the_programs_take_turns(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    commands = {
+        who: [sys.executable, "-c", f"open({str(log)!r}, 'a').write({who[0]!r}); print('{speed} images/s')"]
+        for who, speed in (("ours", 2.0), ("theirs", 1.0))
+    }
+    rows = harness.interleave(commands, 3)
+    assert log.read_text() == "ototot"
+    assert harness.summarize(rows)["ratio"] == 2.0
+    with pytest.raises(SystemExit, match="printed no 'N images/s'"):
+        harness.run([sys.executable, "-c", "print('nothing')"])
+
+
+def test_training_from_flags_to_json_and_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    theirs = f"{sys.executable} -c \"print('{{resolution}} images/s')\""
+    options = ["--model", "dcgan", "--resolution", 32, "--width", 4, "--batch-size", 2, "--steps", 1, "--rounds", 1]
+    files = ["--json", tmp_path / "out.json", "--plot", tmp_path / "out.png"]
+    out = run("training.py", *options, "--against", theirs, *files)
+    written = json.loads((tmp_path / "out.json").read_text())
+    (summary,) = written["summaries"]
+    assert [row["who"] for row in written["rounds"]] == ["ours", "theirs"]
+    assert summary["their_images_per_s"] == 32 and summary["ratio"] == pytest.approx(summary["images_per_s"] / 32)
+    assert summary["model_gflop"] > 0 and summary["first_step_s"] > 0 and summary["memory_gb"] > 0.1
+    rate = summary["model_gflop"] * summary["images_per_s"] / summary["matrix_gflop_per_s"]
+    assert summary["utilization"] == pytest.approx(rate)
+    assert "| dcgan | tensorflow | 32 | 2 | float32 |" in out
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_loader_beside_slow_steps_and_beside_none() -> None:
+    row = loading.main(["--resolution", "32", "--pictures", "20", "--steps", "20", "--images-per-second", "400"])
+    assert row["loader_images_per_s"] > 400 and row["waiting_percent"] < 20
+
+
+def test_settings_of_every_gan() -> None:
+    for model, domains in (("slegan", 1), ("dcgan", 1), ("cyclegan", 2)):
+        arguments = SimpleNamespace(model=model, resolution=64, batch_size=2, width=8, precision="bfloat16")
+        config, count = training.configure(arguments)
+        assert (config.mixed_precision, config.batch_size, count) == ("bfloat16", 2, domains)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ("tensorflow", "jax"))
+def test_the_gpu_script_on_a_cpu(engine: str, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip(engine)
+    run("gpu.py", "--tiny", "--no-fid", "--engine", engine, "--data-folder", pictures, "--output-folder", tmp_path)
+    assert "| slegan |" in (tmp_path / "steps.md").read_text()
+    timed = json.loads((tmp_path / "run.json").read_text())["summaries"][0]
+    assert timed["steps"] == 4 and timed["seconds"] > 0
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
