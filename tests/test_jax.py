@@ -24,7 +24,7 @@ def on(engine: str) -> dict[str, str]:
 @pytest.mark.slow
 def test_the_golden_and_layer_tests_pass_on_jax() -> None:
     """All but the golden gradients: one of them is 2.5e-3 from PyTorch's on JAX's CPU backend, 7e-6 on TensorFlow."""
-    modules = ("models", "dcgan_models", "layers", "losses", "augment", "vary")
+    modules = ("models", "dcgan_models", "layers", "losses", "augment", "vary", "folded", "export")
     command = [
         sys.executable,
         "-m",
