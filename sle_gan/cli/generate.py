@@ -16,6 +16,8 @@ examples:
   generate.py --weights generator_weights.h5 --count 25 --grid grid.png
   generate.py --weights generator_weights.h5 --interpolate 8 --video loop.gif
   generate.py --model user/flowers --revision main --grid grid.png
+  generate.py --weights generator_weights.h5 --export onnx --output generator.onnx
+  generate.py --weights generator_weights.h5 --export saved_model --output generator
 
 Image k comes from seed --seed + k and is named after it; it is the same in every batch and on every run.
 """
@@ -49,6 +51,14 @@ def make_parser() -> Parser:
         metavar="N",
         help="from each picture to the next (default 20)",
     )
+    parser.add_argument(
+        "--export",
+        metavar="FORMAT",
+        help="write the generator for other programs, to --output: onnx (a file; needs the extra onnx) or saved_model "
+        "(a folder). Latents (B, latent) float32 -> images (B, R, R, C) uint8, with the noise that a call of the "
+        "generator without noise has",
+    )
+    parser.add_argument("--output", metavar="PATH", help="where --export writes; must not exist")
     add_engine_flag(parser)
     return parser
 
@@ -65,7 +75,12 @@ def main(argv: list[str] | None = None) -> None:
     from sle_gan import generation
     from sle_gan.pictures import make_grid, save_gif, save_png
 
-    generator = generation.load_generator(weights)
+    generator = generation.load_folded(weights)
+    if arguments.export:
+        from sle_gan.export.exporter import export
+
+        export(generator, arguments.export, arguments.output)
+        print(f"wrote {arguments.output}: latents (B, {generator.latent}) float32 -> images uint8")
     if arguments.video:
         seeds = range(arguments.seed, arguments.seed + arguments.interpolate)
         groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation)
@@ -102,8 +117,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--interpolate N and --video FILE.gif go together; give both")
     if arguments.video and Path(arguments.video).suffix.lower() != ".gif":
         raise UserError(f"--video {arguments.video} is no .gif; expected a name such as loop.gif")
-    if not arguments.video and not arguments.grid and not arguments.output_folder:
-        raise UserError("nowhere to write to: give --output-folder DIR, --grid FILE or --video FILE.gif")
+    if bool(arguments.export) != bool(arguments.output):
+        raise UserError("--export FORMAT and --output PATH go together; give both")
+    if not (arguments.video or arguments.grid or arguments.output_folder or arguments.export):
+        raise UserError("nowhere to write to: give --output-folder DIR, --grid FILE, --video FILE.gif or --export")
+    if arguments.export:
+        from sle_gan.export.formats import check
+
+        check(arguments.export, arguments.output, arguments.engine)
     try:
         if arguments.output_folder:
             Path(arguments.output_folder).mkdir(parents=True, exist_ok=True)

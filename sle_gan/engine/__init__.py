@@ -9,6 +9,12 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `join_workers` | makes this process one of several that train together |
 | `vjp` | outputs of a function and the pullback of cotangents to its variables and inputs |
 | `compile_inference` | a network's forward pass, compiled |
+| `compile_function` | a function of arrays alone, compiled |
+| `fused` | elementwise operations as one loop, within a compiled function |
+| `name` | `tensorflow` or `jax` |
+| `save_model` | a function of arrays and latents as a SavedModel |
+| `to_device` | an array as a tensor, held once |
+| `on_cpu` | whether there is nothing faster than a CPU |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
@@ -37,11 +43,16 @@ else:
 
 from sle_gan.engine.random import RandomStream
 
+name: str = keras.config.backend()
 Adam = _engine.Adam
 Devices = _engine.Devices
 join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
+compile_function = _engine.compile_function
+fused = _engine.fused
+on_cpu = _engine.on_cpu
+to_device = _engine.to_device
 batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
 instance_norm = _engine.instance_norm
@@ -51,6 +62,7 @@ after = _engine.after
 recomputed = _engine.recomputed
 update_averages = _engine.update_averages
 replica_count = _engine.replica_count
+save_model = _engine.save_model
 
 __all__ = [
     "Adam",
@@ -59,13 +71,19 @@ __all__ = [
     "after",
     "all_gather",
     "batch_norm",
+    "compile_function",
     "compile_inference",
+    "fused",
     "instance_norm",
     "join_workers",
     "leaky_relu",
+    "name",
+    "on_cpu",
     "recomputed",
     "replica_count",
     "replica_part",
+    "save_model",
+    "to_device",
     "update_averages",
     "vjp",
 ]

@@ -81,6 +81,35 @@ def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any
     return call
 
 
+def compile_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of (containers of) arrays that reads no variables, compiled once for every combination of shapes."""
+    return jax.jit(fn)
+
+
+def fused(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn` itself: XLA fuses elementwise operations anyway."""
+    return fn
+
+
+def to_device(array: np.ndarray) -> Any:
+    """A tensor with a copy of the array, on the device that computes."""
+    return jnp.asarray(array)
+
+
+def save_model(*_: Any) -> None:
+    """SavedModel is TensorFlow's format.
+
+    Raises:
+        UserError: always; it names the engine to take.
+    """
+    raise UserError("a SavedModel is written by TensorFlow; use the tensorflow engine (KERAS_BACKEND=tensorflow)")
+
+
+def on_cpu() -> bool:
+    """Whether JAX computes on the CPU, for want of anything else."""
+    return jax.default_backend() == "cpu"
+
+
 def replica_count() -> int:
     """1: JAX splits the arrays of one program over the devices, and means are those of the whole batch."""
     return 1

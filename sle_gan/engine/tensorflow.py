@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from sle_gan.engine.random import RandomStream
+from sle_gan.engine.tensorflow_inference import (
+    compile_function,
+    compile_inference,
+    fused,
+    on_cpu,
+    run_one_operation_at_a_time,
+    save_model,
+    to_device,
+)
 from sle_gan.errors import UserError
+
+__all__ = ["compile_function", "compile_inference", "fused", "on_cpu", "save_model", "to_device"]  # beside what is here
 
 # A step gets one array of images for each domain, and its random numbers; it returns named scalars.
 Batch = Sequence[Any]
@@ -52,11 +62,6 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         return gradients[: len(values)], gradients[len(values) :]
 
     return outputs, pullback
-
-
-def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
-    """`network(*inputs, training=False, **options)` as a compiled function of arrays or tensors."""
-    return tf.function(lambda *inputs: network(*inputs, training=False, **options), autograph=False)
 
 
 def replica_count() -> int:
@@ -223,16 +228,6 @@ def join_workers(addresses: Sequence[str], process: int) -> None:
     del addresses, process
 
 
-def _run_one_operation_at_a_time() -> None:
-    """Each operation of a step uses all cores by itself; two at a time only hold more maps in memory.
-
-    256 px, batch 8, 2 cores: 3.86 for 4.37 GB.
-    """
-    # A process that has computed already keeps the threads it has.
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
 def _repeat(strategy: Any, step: Callable[..., Any], batches: Batch, k: Any, part: Any, count: int) -> dict[str, Any]:
     """The steps k, k + 1, ... in one graph; batches are stacked along their first axis, and so are the logs."""
     names: list[str] = []
@@ -271,7 +266,7 @@ class Devices:
             names = [f"GPU:{i}" for i in range(len(gpus))][:limit]
         self._workers = workers
         if not gpus and not workers:
-            _run_one_operation_at_a_time()
+            run_one_operation_at_a_time()
         if workers:
             if limit is not None:
                 tf.config.set_visible_devices(gpus[:limit], "GPU")

@@ -9,14 +9,17 @@ to the image have the same name, shape and scale in pixels at every resolution, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
+from sle_gan.models.folded import Folded, Stage, Weights
 from sle_gan.models.layers import BatchNorm, Shape, leaky_relu
 from sle_gan.models.network import Network
+from sle_gan.weights import variables_by_path
 
 RESOLUTIONS = (32, 64, 128)
 
@@ -80,6 +83,36 @@ class DCGANGenerator(Network):
         for up, norm in zip(self.ups, self.norms[1:]):
             x = ops.relu(norm(up(x), training=training))  # (B, 2H, 2W, half the channels)
         return ops.tanh(ops.cast(self.to_image(x), keras.config.floatx()))
+
+    def fold(self, fuse_from: int | None = None) -> Folded:
+        """The generator as it is now, for generating only; see `fold_arrays`."""
+        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture, fuse_from)
+
+    @staticmethod
+    def fold_arrays(read: Weights, architecture: Mapping[str, Any], fuse_from: int | None = None) -> Folded:
+        """The folded form (`sle_gan.models.folded`) of weights; see `Generator.fold_arrays`. Nothing is upsampled."""
+        del fuse_from
+        resolution, width, channels = (architecture[key] for key in ("output_resolution", "width", "channels"))
+        _check(resolution, width, channels)
+        multiples = _multiples(resolution)[::-1]
+        kernel = read("project/kernel", architecture["latent"], 16 * multiples[0] * width).reshape(
+            -1, 4, 4, multiples[0] * width
+        )
+        stages: list[Stage] = []
+        arrays = []
+        for multiple, following in zip(multiples, [*multiples[1:], None]):
+            filters = multiple * width
+            scale, shift = read.norm(f"norm_{multiple}", filters)
+            # The filters are the last axis of the projection, the last but one of a transposed convolution.
+            kernel = kernel * (scale[:, None] if stages else scale)
+            stages.append(Stage("deconv" if stages else "project", 2 ** (2 + len(stages)), "relu"))
+            arrays.append({"kernel": kernel, "bias": shift})
+            name = "to_image" if following is None else f"up_{following}"
+            kernel = read(f"{name}/kernel", 4, 4, channels if following is None else following * width, filters)
+        stages.append(Stage("deconv", resolution, "tanh"))
+        arrays.append({"kernel": kernel, "bias": np.zeros(channels, np.float32)})
+        read.expect_no_more()
+        return Folded(tuple(stages), arrays)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,12 +5,15 @@ Reference: arXiv 2101.04775 and the layout of the authors' released code.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from sle_gan.models.folded import FUSE_UPSAMPLING_FROM, Folded, Stage, Weights, fold_upsampling
 from sle_gan.models.layers import (
     BatchNorm,
     NoiseInjection,
@@ -22,6 +25,7 @@ from sle_gan.models.layers import (
     gated_linear_unit,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
+from sle_gan.weights import variables_by_path
 
 # Channels of the maps by their size, as multiples of the width.
 WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
@@ -172,6 +176,49 @@ class Generator(Network):
         images = ops.cast(images, keras.config.floatx())
         return ops.tanh(images) if self.tanh else images
 
+    def fold(self, fuse_from: int | None = FUSE_UPSAMPLING_FROM) -> Folded:
+        """The generator as it is now, for generating at full resolution only; see `fold_arrays`."""
+        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture, fuse_from)
+
+    @staticmethod
+    def fold_arrays(
+        read: Weights, architecture: Mapping[str, Any], fuse_from: int | None = FUSE_UPSAMPLING_FROM
+    ) -> Folded:
+        """The folded form (`sle_gan.models.folded`) of weights, of a network or a file, without making a network.
+
+        Args:
+            read: all of the weights.
+            architecture: the constructor's arguments.
+            fuse_from: size from which on upsampling and convolution become one; None for never.
+
+        Raises:
+            UserError: if the weights are not those of this architecture.
+            ValueError, TypeError, KeyError: for an architecture that does not exist.
+        """
+        resolution, channels = architecture["output_resolution"], architecture["channels"]
+        check_channels_and_resolution(channels, resolution)
+        filters = {size: int(multiple * architecture["width"]) for size, multiple in WIDTHS.items()}
+        first = read.folded("project", (architecture["latent"], 4, 4, 2 * filters[4]), "norm")
+        stages: list[tuple[Stage, dict[str, np.ndarray]]] = [(Stage("project", 4, "glu"), first)]
+        for size in WIDTHS:
+            if 4 < size <= resolution:
+                stages += _fold_block(read, size, filters, fuse_from)
+        for target, source in EXCITATIONS.items():
+            if target <= resolution:
+                # The last stage that makes maps of the source's size.
+                i = max(i for i, (stage, _) in enumerate(stages) if stage.size == source)
+                shape, name = (filters[source], filters[target]), f"excite_{target}"
+                squeeze = read.spectral(f"{name}/squeeze", 4, 4, *shape)
+                excite = read.spectral(f"{name}/excite", 1, 1, shape[1], shape[1])
+                stage, arrays = stages[i]
+                stages[i] = dataclasses.replace(stage, excites=target), {**arrays, "squeeze": squeeze, "excite": excite}
+        read.spectral("to_small_image", 1, 1, filters[min(128, resolution // 2)], channels)  # checked, not used
+        kernel = read.spectral("to_image", 3, 3, filters[resolution], channels)
+        end = Stage("conv", resolution, "tanh" if architecture["tanh"] else "none")
+        stages.append((end, {"kernel": kernel, "bias": np.zeros(channels, np.float32)}))
+        read.expect_no_more()
+        return Folded(tuple(stage for stage, _ in stages), [arrays for _, arrays in stages])
+
     def sample_noise(self, batch_size: int, seed: Any) -> list[Any]:
         """Fresh noise for `batch_size` images, drawn with `keras.random` from `seed`."""
         return [keras.random.normal((batch_size, size, size, 1), seed=seed) for size in self.noise_sizes]
@@ -179,10 +226,7 @@ class Generator(Network):
     def fixed_noise(self) -> list[np.ndarray]:
         """The noise of a call without noise: maps (1, H, W, 1), the same for every generator."""
         if self._fixed_noise is None:
-            random = np.random.default_rng(0)
-            self._fixed_noise = [
-                random.standard_normal((1, size, size, 1)).astype(np.float32) for size in self.noise_sizes
-            ]
+            self._fixed_noise = fixed_noise(self.noise_sizes)
         return self._fixed_noise
 
     def get_config(self) -> dict[str, Any]:
@@ -194,3 +238,27 @@ class Generator(Network):
             "tanh": self.tanh,
             "name": self.name,
         }
+
+
+def fixed_noise(sizes: Iterable[int]) -> list[np.ndarray]:
+    """Noise maps (1, size, size, 1) float32 from N(0, 1), always the same."""
+    random = np.random.default_rng(0)
+    return [random.standard_normal((1, size, size, 1)).astype(np.float32) for size in sizes]
+
+
+def _fold_block(
+    read: Weights, size: int, filters: Mapping[int, int], fuse_from: int | None
+) -> list[tuple[Stage, dict[str, np.ndarray]]]:
+    """The stages of the block that makes maps of a size."""
+    block, composed, gated = f"up_{size}", size in COMPOSED, size in EXCITATIONS
+    shape = (3, 3, filters[size // 2], 2 * filters[size])
+    arrays = read.folded(f"{block}/up", shape, f"{block}/norm", f"{block}/noise" if composed else "")
+    kind, arrays = fold_upsampling(arrays, size // 2, fuse_from)
+    if not composed:
+        return [(Stage(kind, size, "glu", gated=gated), arrays)]
+    shape = (3, 3, filters[size], 2 * filters[size])
+    second = read.folded(f"{block}/conv_2", shape, f"{block}/norm_2", f"{block}/noise_2")
+    return [
+        (Stage(kind, size, "glu", noise=True), arrays),
+        (Stage("conv", size, "glu", noise=True, gated=gated), second),
+    ]

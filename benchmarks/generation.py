@@ -1,0 +1,91 @@
+"""Images per second and peak memory of generating; in turn with other programs, if some are named.
+
+    python benchmarks/generation.py --resolution 512
+    python benchmarks/generation.py --resolution 512 --rounds 3 --against "python fastgan_generate.py plain"
+
+The clock runs from seeds to uint8 pictures on the host: latents and noise are drawn, the network is folded once
+before. Another command must print a line that ends in "N images/s". Every round is a new process for each side,
+A B A B; with several others, the ratio is that to the fastest one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Generates in this process and prints the median over batches; the first one compiles."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from sle_gan import generation
+
+    generator = generation.load_folded(arguments.weights)
+    times = []
+    for k in range(arguments.batches + 2):
+        seeds = range(k * arguments.batch_size, (k + 1) * arguments.batch_size)
+        before = time.perf_counter()
+        count = sum(len(images) for images in generation.generate_images(generator, seeds))
+        times.append((time.perf_counter() - before) / count)
+    print(f"{1 / statistics.median(times[2:]):.4f} images/s")
+
+
+def write_weights(arguments: argparse.Namespace) -> None:
+    """A file of untrained weights to measure with, made in a process of its own: drawing them takes memory too."""
+    from sle_gan.models import Generator
+
+    Generator(arguments.resolution, width=arguments.width).save_weights(arguments.weights)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=512)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--batches", type=int, default=4, help="timed batches of a process, after two to warm up")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--against", metavar="COMMAND", action="append", default=[], help="may be given several times")
+    parser.add_argument("--child", choices=("measure", "write_weights"), help=argparse.SUPPRESS)
+    parser.add_argument("--weights", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        {"measure": measure, "write_weights": write_weights}[arguments.child](arguments)
+        return
+    compare(arguments)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Runs the rounds and prints a line for each, and medians."""
+    import subprocess
+
+    from training import run  # beside this file
+
+    with tempfile.TemporaryDirectory() as folder:
+        ours = [sys.executable, __file__, "--weights", str(Path(folder) / "generator_weights.h5")]
+        for name in ("resolution", "batch_size", "width", "batches"):
+            ours += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+        subprocess.run([*ours, "--child", "write_weights"], check=True, stderr=subprocess.DEVNULL)
+        commands = {"ours": [*ours, "--child", "measure"]}
+        commands |= {command: shlex.split(command) for command in arguments.against}
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        for k in range(arguments.rounds):
+            for name, command in commands.items():
+                speed, memory, _ = run(command)
+                results[name].append((speed, memory))
+                print(f"round {k + 1} {speed:8.3f} images/s {memory:5.2f} GB  {name}", flush=True)
+    for name, rounds in results.items():
+        speeds, memories = zip(*rounds)
+        print(f"median  {statistics.median(speeds):8.3f} images/s {max(memories):5.2f} GB  {name}")
+    if arguments.against:
+        theirs = zip(*(results[command] for command in arguments.against))
+        ratios = [ours[0] / max(speed for speed, _ in others) for ours, others in zip(results["ours"], theirs)]
+        print(f"ours / the fastest other of the round, median of {len(ratios)}: {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The part of the TensorFlow engine that runs trained networks: compiled, without gradients, or for other machines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
+    """`network(*inputs, training=False, **options)` as a compiled function of arrays or tensors."""
+    return tf.function(lambda *inputs: network(*inputs, training=False, **options), autograph=False)
+
+
+def compile_function(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of (containers of) arrays that reads no variables, compiled once for every combination of shapes."""
+    if on_cpu():
+        run_one_operation_at_a_time()
+    return tf.function(fn, jit_compile=not on_cpu(), autograph=False)
+
+
+def fused(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """`fn`, elementwise operations on tensors of known shapes, as one loop inside of a `compile_function`.
+
+    On a CPU by XLA, whose convolutions would be slow but whose loops are not: bias, noise and GLU behind a
+    convolution take 2.2 ms of a core for 512x512x32, TensorFlow's own chain 12.7.
+    """
+    return tf.function(fn, jit_compile=True, autograph=False) if on_cpu() else fn
+
+
+def to_device(array: np.ndarray) -> Any:
+    """A tensor with a copy of the array, on the device that computes."""
+    return tf.identity(tf.constant(array))  # the constant itself would keep the array beside its copy of it
+
+
+def save_model(fn: Callable[..., Any], arrays: Any, noise: Sequence[np.ndarray], latent: int, path: Any) -> None:
+    """Writes `latents (B, latent) -> {"images": fn(arrays, latents, noise)}` as a SavedModel folder.
+
+    Args:
+        fn: a function of tensors, whose arrays become the model's variables.
+        arrays: a list of dicts of arrays.
+        noise: arrays; variables too.
+        latent: length of a latent vector.
+        path: of the folder.
+    """
+    module: Any = tf.Module()
+    module.arrays = [{key: tf.Variable(x, trainable=False, name=key) for key, x in own.items()} for own in arrays]
+    module.noise = [tf.Variable(tf.constant(maps), trainable=False, name="noise") for maps in noise]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, latent), tf.float32, "latents")], autograph=False)
+    def images(latents: Any) -> dict[str, Any]:
+        values = [{key: tf.convert_to_tensor(x) for key, x in own.items()} for own in module.arrays]
+        return {"images": fn(values, latents, [tf.convert_to_tensor(maps) for maps in module.noise])}
+
+    module.images = images
+    tf.saved_model.save(module, str(path), signatures={"serving_default": images})
+
+
+def on_cpu() -> bool:
+    """Whether TensorFlow computes on the CPU, for want of anything else."""
+    return not tf.config.list_physical_devices("GPU")
+
+
+def run_one_operation_at_a_time() -> None:
+    """Each operation of a step uses all cores by itself; two at a time only hold more maps in memory.
+
+    256 px, batch 8, 2 cores: 3.86 for 4.37 GB.
+    """
+    # A process that has computed already keeps the threads it has.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_inter_op_parallelism_threads(1)

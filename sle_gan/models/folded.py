@@ -1,0 +1,257 @@
+"""Generators in the form that only generates: a chain of plain convolutions, everything constant folded into them.
+
+In inference, spectral norm divides a kernel by a constant, and batch norm multiplies channels by a constant and adds
+another. For a convolution, noise and batch norm, with a = gamma / sqrt(variance + epsilon) and b = beta - mean a,
+
+    BN(conv(x) / sigma + w n) = conv'(x) + w a n + b,    kernel' = a kernel / sigma
+
+so that all that is left to do behind a convolution is one pass over its output: add noise and bias, activate, gate.
+Nearest upsampling by 2 and a 3x3 convolution are one transposed convolution (`layers.fuse_upsampling`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from keras import ops
+
+from sle_gan import engine
+from sle_gan.errors import UserError
+from sle_gan.models.layers import BatchNorm, pool_to, upsample_nearest
+
+# From this input size on, a transposed convolution is the faster form when only generating. (Training fuses from
+# larger maps on: it makes the kernel, and its gradient, anew in each step.)
+FUSE_UPSAMPLING_FROM = 16
+
+Kind = Literal["project", "conv", "up", "deconv"]
+Activation = Literal["glu", "relu", "tanh", "none"]
+Arrays = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One convolution and what follows it; its numbers are in the arrays of the same position.
+
+    | kind | kernel | what it does |
+    |---|---|---|
+    | `project` | (latent, 4, 4, F) | latents (B, latent) -> maps (B, 4, 4, F) |
+    | `conv` | (k, k, C, F) | convolution with "same" padding |
+    | `up` | (3, 3, C, F) | nearest upsampling by 2, then the convolution |
+    | `deconv` | (4, 4, F, C) | transposed convolution of stride 2 |
+
+    Args:
+        kind: which convolution.
+        size: side of its output.
+        activation: `glu` halves the channels.
+        noise: whether the arrays have `noise` (F,), which is multiplied with a noise map (B, size, size, 1).
+        gated: whether the activated maps are multiplied with the gate for `size`.
+        excites: size of the maps for which this stage's maps are the gate, by the arrays `squeeze` (4, 4, C, G)
+            and `excite` (1, 1, G, G).
+    """
+
+    kind: Kind
+    size: int
+    activation: Activation
+    noise: bool = False
+    gated: bool = False
+    excites: int | None = None
+
+
+class Folded(NamedTuple):
+    """A generator's stages, and the float32 arrays of each: `kernel`, `bias` (F,) and what `Stage` names."""
+
+    stages: tuple[Stage, ...]
+    arrays: list[dict[str, Any]]
+
+    @property
+    def latent(self) -> int:
+        """Length of a latent vector."""
+        return self.arrays[0]["kernel"].shape[0]
+
+    @property
+    def noise_sizes(self) -> list[int]:
+        """Sides of the noise maps that `run` takes."""
+        return [stage.size for stage in self.stages if stage.noise]
+
+    def fold(self) -> Folded:
+        """Itself: it can stand in for the network where pictures are generated."""
+        return self
+
+    def on_device(self) -> Folded:
+        """The same with tensors of the engine. The arrays given up are freed one by one."""
+        for own in self.arrays:
+            for name in own:
+                if isinstance(own[name], np.ndarray):
+                    own[name] = engine.to_device(own[name])
+        return self
+
+    def split(self, size: int) -> tuple[Folded, Folded]:
+        """The stages that make maps up to a size, and those that make larger ones."""
+        count = sum(stage.size <= size for stage in self.stages)
+        return Folded(self.stages[:count], self.arrays[:count]), Folded(self.stages[count:], self.arrays[count:])
+
+
+class Operations(Protocol):
+    """What `run` needs; implemented on tensors here, and by the writer of ONNX files on names of graph nodes."""
+
+    def convolve(self, kind: Kind, x: Any, kernel: Any, bias: Any) -> Any:
+        """The convolution; adds the bias, unless `finish` does."""
+        ...
+
+    def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
+        """Noise, activation and gate, where not None."""
+        ...
+
+    def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
+        """Skip-layer excitation: maps (B, size, size, C) -> factors (B, 1, 1, G) in (0, 1)."""
+        ...
+
+
+def run(
+    do: Operations,
+    stages: Sequence[Stage],
+    arrays: Sequence[Arrays],
+    x: Any,
+    noises: Iterable[Any],
+    gates: Mapping[int, Any] | None = None,
+) -> tuple[Any, dict[int, Any]]:
+    """Passes latents, or the maps that earlier stages left, through stages.
+
+    Args:
+        do: how to compute.
+        stages, arrays: all or a part of those of a `Folded`.
+        x: latents (B, latent), or maps (B, H, W, C).
+        noises: one map (B or 1, size, size, 1) for each stage that has noise.
+        gates: what earlier stages left, by the size of the maps that they are for.
+
+    Returns:
+        The last stage's maps, or images before rounding; and the gates for stages to come.
+    """
+    noises, gates = iter(noises), dict(gates or {})
+    for stage, own in zip(stages, arrays):
+        x = do.convolve(stage.kind, x, own["kernel"], own["bias"])
+        noise = next(noises) if stage.noise else None
+        gate = gates.pop(stage.size) if stage.gated else None
+        x = do.finish(x, stage, own, noise, gate)
+        if stage.excites is not None:
+            gates[stage.excites] = do.gate(x, stage.size, own["squeeze"], own["excite"])
+    return x, gates
+
+
+class TensorOperations:
+    """On the engine's tensors.
+
+    Args:
+        fuse: compile what follows a convolution into one loop; False in graphs for other machines.
+    """
+
+    def __init__(self, fuse: bool = True):
+        self._finish = engine.fused(_finish) if fuse else _finish
+
+    def convolve(self, kind: Kind, x: Any, kernel: Any, bias: Any) -> Any:
+        del bias  # `finish` passes over the maps anyway
+        if kind == "project":
+            latent, *shape = kernel.shape
+            return ops.reshape(ops.matmul(x, ops.reshape(kernel, (latent, -1))), (-1, *shape))
+        if kind == "deconv":
+            return ops.conv_transpose(x, kernel, 2, "same")
+        return ops.conv(upsample_nearest(x, 2) if kind == "up" else x, kernel, 1, "same")
+
+    def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
+        optional: dict[str, Any] = {}
+        if noise is not None:
+            optional.update(noise=noise, weight=arrays["noise"])
+        if gate is not None:
+            optional["gate"] = gate
+        return self._finish(stage.activation, x, arrays["bias"], optional)
+
+    def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
+        hidden = ops.silu(ops.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
+        return ops.sigmoid(ops.conv(hidden, excite, 1, "valid"))
+
+
+def _finish(activation: Activation, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
+    x = x + bias
+    if "noise" in optional:
+        x = x + optional["noise"] * optional["weight"]
+    if activation == "glu":
+        half = x.shape[-1] // 2
+        x = x[..., :half] * ops.sigmoid(x[..., half:])
+    elif activation != "none":
+        x = {"relu": ops.relu, "tanh": ops.tanh}[activation](x)
+    return x * optional["gate"] if "gate" in optional else x
+
+
+class Weights:
+    """A generator's weights by their paths, as networks and weights files name them; each is checked as it is read.
+
+    Args:
+        arrays: arrays, or a network's variables.
+        complaint: starts the message for what does not fit.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], complaint: str = "not these weights"):
+        self._arrays, self._complaint = arrays, complaint
+        self._left = set(arrays)
+
+    def __call__(self, path: str, *shape: int) -> np.ndarray:
+        """The array of a path as float32, whatever the network computes in.
+
+        Raises:
+            UserError: if there is none, or it has another shape.
+        """
+        if path not in self._arrays:
+            raise UserError(f"{self._complaint}: {path} is nothing in the file, {shape} in the network")
+        found = self._arrays[path]
+        if tuple(found.shape) != shape:
+            raise UserError(f"{self._complaint}: {path} is {tuple(found.shape)} in the file, {shape} in the network")
+        self._left.discard(path)
+        return np.asarray(ops.convert_to_numpy(found.value) if hasattr(found, "value") else found, np.float32)
+
+    def expect_no_more(self) -> None:
+        """Raises a UserError if there are weights that were not asked for."""
+        for path in sorted(self._left):
+            shape = tuple(self._arrays[path].shape)
+            raise UserError(f"{self._complaint}: {path} is {shape} in the file, nothing in the network")
+
+    def spectral(self, path: str, *shape: int) -> np.ndarray:
+        """The kernel (..., F) of a spectral layer, divided by sigma = v^T M u."""
+        kernel = self(f"{path}/kernel", *shape)
+        matrix = kernel.reshape(-1, shape[-1])
+        return kernel / (self(f"{path}/v", len(matrix)) @ matrix @ self(f"{path}/u", shape[-1]))
+
+    def norm(self, path: str, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """What a batch norm multiplies channels with, and what it adds: (channels,) each."""
+        variance = self(f"{path}/moving_variance", channels) + np.float32(BatchNorm.epsilon)
+        scale = self(f"{path}/gamma", channels) / np.sqrt(variance)
+        return scale, self(f"{path}/beta", channels) - self(f"{path}/moving_mean", channels) * scale
+
+    def folded(self, path: str, shape: tuple[int, ...], norm: str, noise: str = "") -> dict[str, np.ndarray]:
+        """A stage's arrays: a spectral convolution, the noise behind it if any, and the batch norm behind that."""
+        scale, shift = self.norm(norm, shape[-1])
+        arrays = {"kernel": self.spectral(path, *shape) * scale, "bias": shift}
+        return {**arrays, "noise": self(f"{noise}/weight") * scale} if noise else arrays
+
+
+def fold_upsampling(
+    arrays: dict[str, np.ndarray], size: int, fuse_from: int | None
+) -> tuple[Kind, dict[str, np.ndarray]]:
+    """Kind and arrays of the faster form of nearest upsampling of maps of a size, and a 3x3 convolution.
+
+    Args:
+        arrays: of the convolution.
+        size: side of the maps before upsampling.
+        fuse_from: from this size on they become one; None for never.
+    """
+    if fuse_from is None or size < fuse_from:
+        return "up", arrays
+    kernel = arrays["kernel"]
+    for axis in (0, 1):  # as `layers.fuse_upsampling`, which works on tensors
+        before, after = [(0, 0)] * 4, [(0, 0)] * 4
+        before[axis], after[axis] = (1, 0), (0, 1)
+        kernel = np.flip(kernel, axis)
+        kernel = np.pad(kernel, before) + np.pad(kernel, after)
+    return "deconv", {**arrays, "kernel": np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))}

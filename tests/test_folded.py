@@ -1,0 +1,123 @@
+"""The folded generator gives the network's images, and each image depends on its seed alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras import ops
+
+import sle_gan
+from sle_gan import engine, generation, pixels, weights
+from sle_gan.errors import UserError
+from sle_gan.models import Generator
+from sle_gan.models.dcgan import DCGANGenerator
+from sle_gan.models.folded import Folded, TensorOperations, run
+
+
+def used(generator):
+    """The same generator with statistics and noise weights that are not those of a new one."""
+    random = np.random.default_rng(3)
+    for path, variable in weights.variables_by_path(generator).items():
+        name = path.rsplit("/", 1)[1]
+        if name in ("moving_mean", "beta", "weight"):
+            variable.assign(random.normal(size=variable.shape) / 2)
+        elif name in ("moving_variance", "gamma"):
+            variable.assign(random.uniform(0.5, 2, variable.shape))
+        elif name == "kernel" and isinstance(generator, DCGANGenerator):
+            variable.assign(3 * variable)  # a new one's images are all but grey
+    return generator
+
+
+def fold_and_run(folded: Folded, latents: np.ndarray, noise: list[np.ndarray]) -> np.ndarray:
+    compute = engine.compile_function(lambda *inputs: run(TensorOperations(), folded.stages, *inputs)[0])
+    return ops.convert_to_numpy(compute(folded.on_device().arrays, latents, noise))
+
+
+def inputs(generator, batch: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    random = np.random.default_rng(4)
+    noise = [random.standard_normal((batch, size, size, 1), np.float32) for size in generator.noise_sizes]
+    return random.standard_normal((batch, generator.latent), np.float32), noise
+
+
+FAST = ((64, True), (64, False), (256, True), (512, False))  # a second of compilation for every stage
+
+
+@pytest.mark.parametrize(
+    ("resolution", "tanh"),
+    [
+        pytest.param(resolution, tanh, marks=() if (resolution, tanh) in FAST else pytest.mark.slow)
+        for resolution in (64, 128, 256, 512, 1024)
+        for tanh in (True, False)
+    ],
+)
+def test_folded_slegan(resolution: int, tanh: bool) -> None:
+    generator = used(Generator(resolution, width=8, latent=16, tanh=tanh))
+    latents, noise = inputs(generator, 2)
+    expected = ops.convert_to_numpy(generator(latents, noise))
+    assert expected.std() > 0.05
+    # Every way to upsample at one resolution: fused by size, always, never.
+    for fuse_from in (16, 4, None) if (resolution, tanh) == FAST[0] else (16,):
+        folded = generator.fold(fuse_from)
+        assert folded.noise_sizes == generator.noise_sizes and folded.latent == 16
+        np.testing.assert_allclose(fold_and_run(folded, latents, noise), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("resolution", "channels"), [(32, 1), (64, 3), (128, 4)])
+def test_folded_dcgan(resolution: int, channels: int) -> None:
+    generator = used(DCGANGenerator(resolution, width=8, latent=10, channels=channels))
+    latents, noise = inputs(generator, 3)
+    np.testing.assert_allclose(fold_and_run(generator.fold(), latents, noise), generator(latents), atol=1e-4)
+
+
+def test_folded_golden_checkpoint(shared_folder: Path) -> None:
+    golden = np.load(shared_folder / "golden" / "fastgan_256.npz")
+    folded = generation.load_folded(shared_folder / "golden" / "fastgan_256.pth")
+    noise = [np.ones((2, size, size, 1), np.float32) for size in folded.noise_sizes]  # its weights are zero
+    images = fold_and_run(folded, golden["z"], noise)
+    np.testing.assert_allclose(images, golden["g_eval_big"].transpose(0, 2, 3, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("resolution", (64, 256))
+def test_pictures_are_the_networks_and_depend_on_their_seeds_alone(resolution: int) -> None:
+    generator = used(Generator(resolution, width=8, latent=16))
+    folded = generator.fold()
+    pictures = np.concatenate(list(sle_gan.generate_images(folded, range(6))))
+    np.testing.assert_array_equal(np.concatenate(list(sle_gan.generate_images(generator, range(6)))), pictures)
+    for seeds in ([3], [5, 2], [4, 4, 0, 1, 5]):
+        np.testing.assert_array_equal(np.concatenate(list(sle_gan.generate_images(folded, seeds))), pictures[seeds])
+    noise = [maps[None] for maps in generation.seeded_noise(2, generator.noise_sizes)]
+    image = pixels.to_uint8(generator(generation.seeded_latents(2, 16)[None], noise))
+    assert np.abs(ops.convert_to_numpy(image)[0].astype(int) - pictures[2]).max() <= 1
+
+
+def test_pictures_follow_weights_that_change() -> None:
+    generator = used(Generator(64, width=8, latent=16))
+    before = next(sle_gan.generate_images(generator, [0]))
+    generator.to_image.kernel.assign(-generator.to_image.kernel)  # sigma changes its sign too
+    generator.norm.beta.assign(generator.norm.beta + 1.0)
+    after = next(sle_gan.generate_images(generator, [0]))
+    assert np.abs(before.astype(int) - after).mean() > 1
+
+
+def test_a_file_folds_to_the_same_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    generator = used(Generator(64, width=8, latent=16))
+    generator.save_weights(tmp_path / "a.h5")
+    for ours, theirs in zip(generation.load_folded(tmp_path / "a.h5").arrays, generator.fold().arrays):
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])
+    sle_gan.Discriminator(64, width=8).save_weights(tmp_path / "d.h5")
+    with pytest.raises(UserError, match="not a generator"):
+        generation.load_folded(tmp_path / "d.h5")
+    import h5py
+
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["extra"] = np.zeros(3, np.float32)
+    with pytest.raises(UserError, match=r"extra is \(3,\) in the file, nothing"):
+        generation.load_folded(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs["architecture"] = file.attrs["architecture"].replace('"width": 8', '"width": 16')
+    with pytest.raises(UserError, match=r"a\.h5 is damaged: .* in the file, .* in the network"):
+        generation.load_folded(tmp_path / "a.h5")
