@@ -239,6 +239,8 @@ def test_the_commands_take_its_files(
     for picture, path in zip(expected, sorted((tmp_path / "pictures").iterdir())):
         with Image.open(path) as image:
             np.testing.assert_array_equal(np.asarray(image), picture)
+    with pytest.raises(UserError, match="takes a generator of SLE-GAN or DCGAN; this one is a LightweightGenerator"):
+        generate.main(["--weights", file, "--export", "onnx", "--output", str(tmp_path / "generator.onnx")])
     with pytest.raises(UserError, match=r"model.pt, of a lightweight GAN, holds none.*train.py --init-from"):
         convert.main(["--input", file, "--run-folder", str(tmp_path / "run")])
     slegan = ["--data-folder", str(pictures), "--output-folder", str(tmp_path / "runs"), "--resolution", "64"]

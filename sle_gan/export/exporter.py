@@ -12,7 +12,7 @@ from sle_gan.models.folded import Folded
 from sle_gan.models.generator import fixed_noise
 
 
-def export(folded: Folded | Any, format_: Format, path: str | Path, output: Output = "uint8") -> None:
+def export(folded: Any, format_: Format, path: str | Path, output: Output = "uint8") -> None:
     """Writes a generator for other programs.
 
     Input `latents` (B, latent) float32 from N(0, 1), any B; output `images` (B, R, R, C) in RGB order.
