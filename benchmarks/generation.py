@@ -14,10 +14,13 @@ import argparse
 import os
 import shlex
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import harness
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -61,10 +64,6 @@ def main() -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Runs the rounds and prints a line for each, and medians."""
-    import subprocess
-
-    from training import run  # beside this file
-
     with tempfile.TemporaryDirectory() as folder:
         ours = [sys.executable, __file__, "--weights", str(Path(folder) / "generator_weights.h5")]
         for name in ("resolution", "batch_size", "width", "batches"):
@@ -72,18 +71,14 @@ def compare(arguments: argparse.Namespace) -> None:
         subprocess.run([*ours, "--child", "write_weights"], check=True, stderr=subprocess.DEVNULL)
         commands = {"ours": [*ours, "--child", "measure"]}
         commands |= {command: shlex.split(command) for command in arguments.against}
-        results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
-        for k in range(arguments.rounds):
-            for name, command in commands.items():
-                speed, memory, _ = run(command)
-                results[name].append((speed, memory))
-                print(f"round {k + 1} {speed:8.3f} images/s {memory:5.2f} GB  {name}", flush=True)
-    for name, rounds in results.items():
-        speeds, memories = zip(*rounds)
-        print(f"median  {statistics.median(speeds):8.3f} images/s {max(memories):5.2f} GB  {name}")
+        rows = harness.interleave(commands, arguments.rounds)
+    speeds = {who: [row["images_per_s"] for row in rows if row["who"] == who] for who in commands}
+    for who, values in speeds.items():
+        peak = max(row["memory_gb"] for row in rows if row["who"] == who)
+        print(f"median {statistics.median(values):8.3f} images/s {peak:5.2f} GB  {who}")
     if arguments.against:
-        theirs = zip(*(results[command] for command in arguments.against))
-        ratios = [ours[0] / max(speed for speed, _ in others) for ours, others in zip(results["ours"], theirs)]
+        rounds = zip(*(speeds[command] for command in arguments.against))
+        ratios = [own / max(others) for own, others in zip(speeds["ours"], rounds)]
         print(f"ours / the fastest other of the round, median of {len(ratios)}: {statistics.median(ratios):.2f}")
 
 
