@@ -161,7 +161,11 @@ class LightweightGAN(GAN):
         return losses.dual_contrastive(engine.all_gather(ones), engine.all_gather(others))
 
     def _sometimes_penalise(self, images: Any, random: engine.RandomStream) -> tuple[Any, list[Any]]:
-        """In every fourth step the penalty and its gradients, else zeros."""
+        """In every fourth step the penalty and its gradients, else zeros.
+
+        On TensorFlow's CPU the gradients' last bits differ between calls with equal values: the second derivative of
+        linear attention does, of whatever operations it is made. Without the penalty a run is exact.
+        """
         variables = self.discriminator.trainable_variables
         unit = to_unit(self._mirrored(images, random))  # the penalty is of the slope before augmentation
 
