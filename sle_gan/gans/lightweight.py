@@ -84,7 +84,11 @@ class LightweightGAN(LatentGAN):
         return losses.dual_contrastive(engine.all_gather(ones), engine.all_gather(others))
 
     def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
-        """In every fourth step the gradient penalty and its gradients, else zeros."""
+        """In every fourth step the gradient penalty and its gradients, else zeros.
+
+        On TensorFlow's CPU the gradients' last bits differ between calls with equal values: the second derivative of
+        linear attention does, of whatever operations it is made. Without the penalty a run is exact.
+        """
         if not self.config.gradient_penalty:
             return {}, []
         variables = self.discriminator.trainable_variables
