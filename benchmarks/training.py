@@ -20,14 +20,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import harness
 from harness import run
 
-__all__ = ["configure", "main", "matrix_product_rate", "run"]
+__all__ = ["configure", "main", "matrix_product_rate", "prepare", "run"]
 
 SWEPT = ("model", "engine", "resolution", "batch_size", "precision")
 COLUMNS = {
@@ -65,9 +65,18 @@ def configure(arguments: Any) -> tuple[Any, int]:
     return config, 2 if arguments.model == "cyclegan" else 1
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Runs steps in this process and prints the median of their times."""
-    started = time.perf_counter()
+class Prepared(NamedTuple):
+    """A compiled step: `step([batch] * calls, k)` makes the steps k, k + 1, ... of one call."""
+
+    config: Any
+    devices: Any
+    step: Callable[..., Any]
+    batch: tuple[Any, ...]
+    calls: int
+
+
+def prepare(arguments: Any) -> Prepared:
+    """The step of a run, as training compiles it, with a batch of random images."""
     import numpy as np
 
     from sle_gan.cli.common import import_backend
@@ -87,6 +96,13 @@ def measure(arguments: argparse.Namespace) -> None:
     resident = [images] * domains if devices.accelerated else None
     batch = (np.arange(config.batch_size, dtype=np.int32),) * domains if resident else (images,) * domains
     step = devices.compile(gan.train_step, gan.state().values(), seed=0, resident=resident)
+    return Prepared(config, devices, step, batch, calls)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Runs steps in this process and prints the median of their times."""
+    started = time.perf_counter()
+    config, devices, step, batch, calls = prepare(arguments)
     times, cpu_times = [], []
     for k in range(arguments.steps + 1):
         before, cpu_before = time.perf_counter(), time.process_time()

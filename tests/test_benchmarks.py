@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -141,3 +142,19 @@ def test_the_gpu_script_on_a_cpu(engine: str, pictures: Path, tmp_path: Path) ->
     timed = json.loads((tmp_path / "run.json").read_text())["summaries"][0]
     assert timed["steps"] == 4 and timed["seconds"] > 0
     assert list((tmp_path / "run" / "samples").glob("*.png"))
+
+
+@pytest.mark.slow
+def test_operations_account_for_the_step() -> None:
+    printed = run("operations.py", "--resolution", 64, "--width", 8, "--batch-size", 2, "--steps", 1)
+    step, inside = map(float, re.findall(r"([\d.]+) s", printed)[:2])
+    assert 0.8 * step < inside <= step
+    assert "convolutions, gradient of the kernel" in printed
+
+
+@pytest.mark.slow
+def test_generation_against_another_program() -> None:
+    other = f"{sys.executable} -c \"print('2.5 images/s')\""
+    printed = run("generation.py", "--resolution", 64, "--width", 8, "--batches", 1, "--rounds", 1, "--against", other)
+    ours, ratio = float(re.findall(r"round 1 ours +([\d.]+)", printed)[0]), float(printed.split()[-1])
+    assert ratio == pytest.approx(ours / 2.5, rel=0.01)

@@ -21,7 +21,7 @@ WITHOUT = "import sys; sys.path.insert(0, {repository!r}); sys.modules.update(di
 IMPORT_ALL = """
 import importlib, pkgutil, sle_gan
 for module in pkgutil.walk_packages(sle_gan.__path__, "sle_gan."):
-    if module.name != "sle_gan.engine." + other:
+    if not module.name.startswith("sle_gan.engine." + other):  # its parts too
         importlib.import_module(module.name)
 for name in sle_gan.__all__:
     getattr(sle_gan, name)
