@@ -14,7 +14,7 @@ from sle_gan.convert.lightweight_names import Arrays
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError
 from sle_gan.hub.files import read_config
-from sle_gan.widths import discriminator_widths, generator_widths
+from sle_gan.lightweight_widths import discriminator_widths, generator_widths
 
 _LAYOUT = "a lightweight GAN of huggan's layout"
 # Prefix of a network's tensors: our name for it. "D_aug.D." is a second name for the same discriminator.

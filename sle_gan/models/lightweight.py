@@ -1,7 +1,7 @@
 """The lightweight GAN's networks, as published in huggan's lightweight_gan.py (community-events, PyTorch).
 
 A relative of SLE-GAN: its generator has attention and a gate from each low map to a high one, its discriminator a
-second head for the image at 32 pixels. How wide the maps are says `sle_gan.widths`. Both networks of that code work in
+second head for the image at 32 pixels. How wide the maps are says `sle_gan.lightweight_widths`. Both networks of that code work in
 0..1; ours take and give images in (-1, 1), as all of this project's do.
 """
 
@@ -31,7 +31,7 @@ from sle_gan.models.lightweight_layers import (
     to_unit,
 )
 from sle_gan.models.network import Network
-from sle_gan.widths import FULL_WIDTH, discriminator_widths, generator_widths
+from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 GATES = {16: 128, 32: 256, 64: 512, 128: 1024}  # side of a low map: side of the high one whose channels it scales
@@ -47,7 +47,7 @@ class LightweightGenerator(Network):
         latent: length of a latent vector; also the channels of the 4x4 map.
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
         fmap_max: most channels of a map.
-        fmap_inverse_coef: see `sle_gan.widths`.
+        fmap_inverse_coef: see `sle_gan.lightweight_widths`.
         attn_res_layers: sides of the maps with attention; those that this network has not are left out.
         freq_chan_attn: gates from cosine coefficients instead of a global context.
         antialias: blur after upsampling.
