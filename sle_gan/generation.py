@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,7 +140,7 @@ def generate_images(
 
     Args:
         generator: built and loaded.
-        seeds: non-negative integers, one for each image; consumed as the images are.
+        seeds: non-negative integers, one for each image; consumed as the images are, one group ahead.
         truncation: see `seeded_latents`.
 
     Yields:
@@ -163,14 +164,33 @@ def generate_from(
 
     The generator's weights are read when the first images are asked for.
     """
-    source = iter(inputs)
     generate = None
-    while group := list(islice(source, GROUP)):
+    for count, latents, noise in _made_ahead(_groups(inputs)):
         generate = generate or _group_function(generator)
+        yield generate(latents, noise)[:count]
+
+
+def _groups(
+    inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]],
+) -> Iterator[tuple[int, np.ndarray, list[np.ndarray]]]:
+    """How many images a group has, and the latents and noise maps of `GROUP` images, the last one's repeated."""
+    source = iter(inputs)
+    while group := list(islice(source, GROUP)):
         padded = group + [group[-1]] * (GROUP - len(group))
         latents = np.stack([latents for latents, _ in padded])
-        noise = [np.stack(maps) for maps in zip(*(maps for _, maps in padded))]
-        yield generate(latents, noise)[: len(group)]
+        yield len(group), latents, [np.stack(maps) for maps in zip(*(maps for _, maps in padded))]
+
+
+def _made_ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The items, each made in a thread while the one before it is in use.
+
+    Half a million numbers of noise for an image of 512 pixels take a core 6 ms, the image itself 50 ms of two.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 def _group_function(generator: Any) -> Callable[[np.ndarray, list[np.ndarray]], np.ndarray]:

@@ -1,8 +1,8 @@
 """The lightweight GAN's networks, as published in huggan's lightweight_gan.py (community-events, PyTorch).
 
 A relative of SLE-GAN: its generator has attention and a gate from each low map to a high one, its discriminator a
-second head for the image at 32 pixels. How wide the maps are says `sle_gan.lightweight_widths`. Both networks of that code work in
-0..1; ours take and give images in (-1, 1), as all of this project's do.
+second head for the image at 32 pixels. How wide the maps are says `sle_gan.lightweight_widths`. Both networks of that
+code work in 0..1; ours take and give images in (-1, 1), as all of this project's do.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to, upsample_nearest
 from sle_gan.models.lightweight_layers import (
@@ -31,7 +32,6 @@ from sle_gan.models.lightweight_layers import (
     to_unit,
 )
 from sle_gan.models.network import Network
-from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 GATES = {16: 128, 32: 256, 64: 512, 128: 1024}  # side of a low map: side of the high one whose channels it scales
