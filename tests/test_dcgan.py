@@ -6,7 +6,6 @@ import dataclasses
 import json
 import random as python_random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from helpers import SHARED, assert_refused, run, start
 from keras import ops
 from PIL import Image
+from state import moved, numbers
 from test_train import wait_for_step
 
 import sle_gan
@@ -35,22 +35,6 @@ RANDOM = RandomStream(0, 0)
 def make(**changes: Any) -> Any:
     keras.utils.set_random_seed(0)
     return make_gan(dataclasses.replace(CONFIG, **changes).validated())
-
-
-def numbers(gan: Any) -> dict[str, np.ndarray]:
-    return {name: np.array(ops.convert_to_numpy(variable.value)) for name, variable in gan.state().items()}
-
-
-def moved(gan: Any, act: Callable[[], object]) -> set[str]:
-    """The variables that something changes: their network, or their optimizer and its network; statistics apart."""
-    before = numbers(gan)
-    act()
-    changed = set()
-    for name, value in numbers(gan).items():
-        if not np.array_equal(value, before[name]):
-            owner = "/".join(name.split("/")[: 2 if name.startswith("optimizer") else 1])
-            changed.add(f"{owner} statistics" if "moving_" in name and "optimizer" not in name else owner)
-    return changed
 
 
 def test_each_loss_moves_its_own_variables_only() -> None:

@@ -266,12 +266,12 @@ parts = st.sampled_from(["a", "..", ".", "", "b.h5", "C:", "~", "generator_weigh
 def test_no_name_that_leads_out_of_a_folder_is_accepted(names: list[str], separator: str) -> None:
     name = separator.join(names)
     listed = files.Listed(name, 1, "0" * 64, None)
-    resolved = os.path.normpath(Path("/root/of/model") / name.replace("\\", "/"))
+    resolved = os.path.normpath(Path("/some/model") / name.replace("\\", "/"))
     try:
         known = files.check_listing([listed], "user/x")
     except UserError:
         return
-    assert resolved.startswith("/root/of/model/") and set(known) <= {"generator_weights.h5"}
+    assert resolved.startswith("/some/model/") and set(known) <= {"generator_weights.h5"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,25 @@
+"""What a GAN's state is, and what something changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+def numbers(gan: Any) -> dict[str, np.ndarray]:
+    return {name: np.array(ops.convert_to_numpy(variable.value)) for name, variable in gan.state().items()}
+
+
+def moved(gan: Any, act: Callable[[], object]) -> set[str]:
+    """The variables that something changes: their network, or their optimizer and its network; statistics apart."""
+    before = numbers(gan)
+    act()
+    changed = set()
+    for name, value in numbers(gan).items():
+        if not np.array_equal(value, before[name]):
+            owner = "/".join(name.split("/")[: 2 if name.startswith("optimizer") else 1])
+            changed.add(f"{owner} statistics" if "moving_" in name and "optimizer" not in name else owner)
+    return changed
