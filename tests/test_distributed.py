@@ -79,7 +79,8 @@ def test_a_distributed_run_is_written_by_its_first_process(engine: str, pictures
     for extra in (("--steps", 2), ("--steps", 3, "--resume")):
         processes = [start("train.py", *flags, *extra, env=environment) for environment in environments(engine)]
         first, second = finish(processes)
-        assert "finished at step" in first and second == ""
+        assert "finished at step" in first
+        assert not [line for line in second.splitlines() if not line.startswith("[Gloo]")]  # JAX's transport
     lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a" / "generator_weights.h5").exists()
