@@ -20,6 +20,7 @@ import sle_gan
 from sle_gan import losses, pixels
 from sle_gan.cli import convert, generate, train
 from sle_gan.config import LightweightConfig
+from sle_gan.convert.layouts import read_torch
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
@@ -207,6 +208,21 @@ def test_a_start_from_a_checkpoint_has_all_of_it(checkpoint: Path) -> None:
     ]  # fmt: skip
     with pytest.raises(UserError, match="is a model of lightweight, but --model is slegan"):
         transfer.source_settings(str(checkpoint), "slegan")
+
+
+def test_a_safetensors_file_is_the_same_model(checkpoint: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    state = torch.load(checkpoint / "model.pt", weights_only=True)["GAN"]
+    save_file({name: tensor.clone().contiguous() for name, tensor in state.items()}, tmp_path / "model.safetensors")
+    expected, found = (read_torch(path) for path in (checkpoint / "model.pt", tmp_path / "model.safetensors"))
+    assert found.networks.keys() == expected.networks.keys()
+    for key, network in expected.networks.items():
+        for name, array in network.arrays.items():
+            np.testing.assert_array_equal(found.networks[key].arrays[name], array, err_msg=name)
+    (tmp_path / "bad.safetensors").write_bytes(b"\x08" + bytes(20))
+    with pytest.raises(UserError, match="damaged or no safetensors file"):
+        read_torch(tmp_path / "bad.safetensors")
 
 
 def test_the_commands_take_its_files(

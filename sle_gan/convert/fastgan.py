@@ -59,8 +59,8 @@ class FastGANCheckpoint(NamedTuple):
 
 
 def is_torch_file(path: str | Path) -> bool:
-    """Whether the file's name says that PyTorch wrote it."""
-    return Path(path).suffix in (".pth", ".pt", ".bin", ".ckpt")
+    """Whether the file's name says that it holds PyTorch's tensors."""
+    return Path(path).suffix in (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
 def convert_fastgan(path: str | Path) -> dict[str, Converted]:

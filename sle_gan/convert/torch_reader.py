@@ -11,7 +11,7 @@ from sle_gan.errors import UserError
 
 
 def load_torch_file(path: str | Path) -> Any:
-    """The content of a file that `torch.save` wrote: tensors in dicts and lists, nothing executable.
+    """The content of a file that `torch.save` or safetensors wrote: tensors in dicts and lists, nothing executable.
 
     Tensors are mapped into memory, not read, unless the file is of the time before PyTorch 1.6.
 
@@ -26,6 +26,8 @@ def load_torch_file(path: str | Path) -> Any:
         import torch
     except ImportError as error:
         raise UserError(f"reading {path.name} needs PyTorch: pip install 'sle-gan[torch]'") from error
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
@@ -36,3 +38,15 @@ def load_torch_file(path: str | Path) -> Any:
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} is damaged or no PyTorch file: {reason}") from error
+
+
+def _load_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise UserError(f"reading {path.name} needs the package safetensors: pip install 'sle-gan[torch]'") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged or no safetensors file: {str(error).splitlines()[0]}") from error

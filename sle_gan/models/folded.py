@@ -22,8 +22,8 @@ from sle_gan import engine
 from sle_gan.errors import UserError
 from sle_gan.models.layers import BatchNorm, pool_to, upsample_nearest
 
-# From this input size on, a transposed convolution is the faster form when only generating. (Training fuses from
-# larger maps on: it makes the kernel, and its gradient, anew in each step.)
+# From this input size on, a transposed convolution is the faster form when only generating; 8 and 32 are slower by
+# 5 %, within the noise of that measurement.
 FUSE_UPSAMPLING_FROM = 16
 
 Kind = Literal["project", "conv", "up", "deconv"]
