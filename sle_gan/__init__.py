@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import DCGANConfig, SLEGANConfig
+    from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CycleGANConfig": "config",
     "DCGANConfig": "config",
     "Discriminator": "models",
     "Generator": "models",
+    "LightweightConfig": "config",
     "SLEGANConfig": "config",
     "TrainingStopped": "errors",
     "UserError": "errors",
@@ -39,9 +41,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "CycleGANConfig",
     "DCGANConfig",
     "Discriminator",
     "Generator",
+    "LightweightConfig",
     "SLEGANConfig",
     "TrainingStopped",
     "UserError",
