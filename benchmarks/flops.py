@@ -3,8 +3,8 @@
     python benchmarks/flops.py --model slegan --resolution 256 --batch-size 8
 
 `model_flops` are those of the networks as their authors wrote them, for comparisons between programs;
-`executed_flops` are all that ours computes, where nearest upsampling and a convolution are one transposed
-convolution, and where augmentation has products of its own. Counted are
+`executed_flops` are all that ours computes, where nearest upsampling and a convolution have a shorter form
+(`sle_gan.models.upsampling`), and where augmentation has products of its own. Counted are
 convolutions and matrix products, forward and backward, with padding's zeros. The graph is TensorFlow's also
 for what runs on JAX: the step is the same, and TensorFlow names the operations with their shapes.
 """
@@ -86,11 +86,11 @@ def of_training_step(config: Any, domains: int) -> dict[str, int]:
     return of_function(step, *batch)
 
 
-def without_fused_upsampling() -> None:
-    """From here on networks are built as their authors wrote them."""
-    from sle_gan.models import cyclegan, layers
+def as_written() -> None:
+    """From here on networks compute as their authors wrote them."""
+    from sle_gan.models import upsampling
 
-    layers.FUSE_UPSAMPLING_FROM = cyclegan.FUSE_UPSAMPLING_FROM = 2**30
+    upsampling.fastest_form = lambda size: "plain"
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def main() -> None:
 
     config, domains = configure(arguments)
     executed = of_training_step(config, domains)
-    without_fused_upsampling()
+    as_written()
     model = of_training_step(config, domains)
     counts = {
         "model_flops": sum(flops for kind, flops in model.items() if kind in NETWORKS),

@@ -24,9 +24,10 @@ KINDS = {
     "convolutions, gradient of the input, and upsampling": r"BackpropInput",
     "convolutions": r"Conv2D",
     "batch norm": r"BatchNorm",
+    "pooling, and the sums of upsampling": r"AvgPool",
     "LeakyReLU": r"LeakyRelu",
     "Adam": r"ApplyAdam",
-    "matrix products": r"MatMul|Einsum",
+    "matrix products (small maps, spectral norm, DiffAugment)": r"MatMul|Einsum",
     "copies and joins": r"Concat|Split|Slice|Pad|Transpose|Tile|Pack|Gather|StridedSlice|AddN|Identity",
 }
 REST = "elementwise and the rest"

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from keras import ops
 
 from sle_gan import engine
 from sle_gan.models import layers
+from sle_gan.models.upsampling import upsample_nearest
 
 
 def random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
+def spectral_conv(filters: int = 6) -> layers.SpectralConv2D:
+    layer = layers.SpectralConv2D(filters, 3)
+    layer.build((None, None, None, 4))
+    return layer
+
+
+# A map with fewer numbers than the kernel, which is divided by sigma itself, and one with more.
+MAPS = [(1, 5, 5, 4), (2, 16, 16, 4)]
+
+
 def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
-    layer = layers.SpectralConv2D(6, 3)
-    layer.build((None, 8, 8, 4))
+    layer = spectral_conv()
     for _ in range(200):
-        layer.normalized_kernel(training=True)
-    kernel = ops.convert_to_numpy(layer.normalized_kernel(training=False)).reshape(-1, 6)
-    assert np.linalg.svd(kernel, compute_uv=False)[0] == pytest.approx(1.0, abs=1e-4)
+        layer(random(1, 8, 8, 4), training=True)
+    largest = np.linalg.svd(ops.convert_to_numpy(layer.kernel).reshape(-1, 6), compute_uv=False)[0]
+    expected = ops.conv(random(2, 16, 16, 4), layer.kernel / largest, 1, "same")
+    np.testing.assert_allclose(layer(random(2, 16, 16, 4)), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_smaller_of_input_and_kernel_is_divided() -> None:
+    layer = spectral_conv()
+    small, large = (layer.divide_by_sigma(random(*shape), training=False) for shape in MAPS)
+    np.testing.assert_array_equal(small[1], layer.kernel)
+    np.testing.assert_array_equal(large[0], random(*MAPS[1]))
+    sigma = ops.convert_to_numpy(layer.kernel / large[1])
+    np.testing.assert_allclose(random(*MAPS[0]) / ops.convert_to_numpy(small[0]), sigma.mean(), rtol=1e-5)
 
 
 def test_power_iteration_runs_in_training_only() -> None:
-    layer = layers.SpectralConv2D(6, 3)
-    layer.build((None, 8, 8, 4))
+    layer = spectral_conv()
     before = ops.convert_to_numpy(layer.u)
     layer(random(1, 8, 8, 4), training=False)
     np.testing.assert_array_equal(layer.u, before)
@@ -33,34 +54,52 @@ def test_power_iteration_runs_in_training_only() -> None:
     assert np.abs(ops.convert_to_numpy(layer.u) - before).max() > 1e-6
 
 
-def test_spectral_norms_gradient_flows_through_sigma() -> None:
-    """With <kernel / sigma, c> as the loss: d = c / sigma - (u v^T) <kernel, c> / sigma^2."""
-    layer = layers.SpectralConv2D(6, 3)
-    layer.build((None, 8, 8, 4))
-    c = random(3, 3, 4, 6, seed=1)
-    _, pullback = engine.vjp(lambda: layer.normalized_kernel(training=False), [layer.kernel])
-    (gradient,), _ = pullback(ops.convert_to_tensor(c))
-    kernel, u, v = (ops.convert_to_numpy(x).astype(np.float64) for x in (layer.kernel, layer.u, layer.v))
+@pytest.mark.parametrize("shape", MAPS)
+def test_spectral_norms_gradient_flows_through_sigma(shape: tuple[int, ...]) -> None:
+    """With c the loss's gradient in kernel / sigma: d = c / sigma - (v u^T) <kernel, c> / sigma^2."""
+    layer, x, cotangent = spectral_conv(), ops.convert_to_tensor(random(*shape)), random(*shape[:3], 6, seed=1)
+    _, pullback = engine.vjp(lambda x: layer(x, training=False), [layer.kernel], [x])
+    (gradient,), (x_gradient,) = pullback(ops.convert_to_tensor(cotangent))
+    kernel, u, v = (ops.convert_to_numpy(y).astype(np.float64) for y in (layer.kernel, layer.u, layer.v))
     sigma = v @ kernel.reshape(-1, 6) @ u
+    normalized = ops.convert_to_tensor((kernel / sigma).astype(np.float32))
+    _, pullback = engine.vjp(lambda x, k: ops.conv(x, k, 1, "same"), (), [x, normalized])
+    expected_x, c = pullback(ops.convert_to_tensor(cotangent))[1]
+    c = ops.convert_to_numpy(c).astype(np.float64)
     expected = c / sigma - np.outer(v, u).reshape(kernel.shape) * (kernel * c).sum() / sigma**2
-    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(x_gradient, expected_x, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("size", (4, 7, 32))
-def test_fused_upsampling_equals_upsampling_and_convolution(size: int) -> None:
-    fused, plain = (layers.SpectralUpConv2D(5, fused=fused) for fused in (True, False))
-    for layer in (fused, plain):
-        layer.build((None, size, size, 3))
-    plain.set_weights(fused.get_weights())
-    x, cotangent = random(2, size, size, 3), random(2, 2 * size, 2 * size, 5, seed=1)
+@pytest.mark.parametrize("shape", MAPS)
+def test_halves_are_those_of_the_whole(shape: tuple[int, ...]) -> None:
+    layer, norm, noise = spectral_conv(), layers.BatchNorm(), layers.NoiseInjection()
+    norm.build((None, None, None, 6))
+    noise.build((None, None, None, 6))
+    norm.beta.assign(np.arange(6.0))
+    noise.weight.assign(2.0)
+    moments = [ops.convert_to_numpy(y) for y in (norm.moving_mean, norm.moving_variance)]
+    maps = random(*shape[:3], 1, seed=1)
+
+    def whole(x: Any) -> Any:
+        return norm(noise(layer(x), maps), training=True)
+
+    def halves(x: Any) -> Any:
+        return ops.concatenate(norm(noise(layer(x, halves=True), maps), training=True), -1)
+
     results = []
-    for layer in (fused, plain):
-        y, pullback = engine.vjp(layer, [layer.kernel], [ops.convert_to_tensor(x)])
-        results.append([y, *pullback(ops.convert_to_tensor(cotangent))])
-    (y_f, (k_f,), (x_f,)), (y_p, (k_p,), (x_p,)) = results
-    for ours, expected in ((y_f, y_p), (k_f, k_p), (x_f, x_p)):
-        scale = np.abs(ops.convert_to_numpy(expected)).max()
-        np.testing.assert_allclose(ours, expected, atol=2e-5 * scale)
+    for function in (whole, halves):
+        for variable, value in zip((norm.moving_mean, norm.moving_variance), moments):
+            variable.assign(value)
+        y, pullback = engine.vjp(function, [layer.kernel, norm.gamma], [ops.convert_to_tensor(random(*shape))])
+        d_variables, d_inputs = pullback(ops.sin(y))
+        results.append([y, *d_variables, *d_inputs, norm(layer(random(*shape)), training=False)])
+        results[-1] += [ops.convert_to_numpy(y) for y in (norm.moving_mean, norm.moving_variance)]
+    for expected, ours in zip(*results):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        ops.concatenate(norm(layer(random(*shape), halves=True), training=False), -1), results[0][4], atol=1e-4
+    )
 
 
 def test_batch_norm_in_training() -> None:
@@ -99,7 +138,7 @@ def test_pooling_and_nearest_resizing() -> None:
     x = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
     np.testing.assert_array_equal(ops.convert_to_numpy(layers.pool_to(x, 2))[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
     np.testing.assert_array_equal(layers.downsample_nearest(x, 2)[0, :, :, 0], [[0, 2], [8, 10]])
-    up = ops.convert_to_numpy(layers.upsample_nearest(x[:, :2, :2], 2))[0, :, :, 0]
+    up = ops.convert_to_numpy(upsample_nearest(x[:, :2, :2], 2))[0, :, :, 0]
     np.testing.assert_array_equal(up, [[0, 0, 1, 1], [0, 0, 1, 1], [4, 4, 5, 5], [4, 4, 5, 5]])
 
 

@@ -19,7 +19,7 @@ from sle_gan.convert.build import build_network
 from sle_gan.convert.lightweight import read_lightweight
 from sle_gan.errors import UserError
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
-from sle_gan.models.lightweight_layers import LinearAttention, UpConv2D, blur, cosine_weights, from_unit, to_unit
+from sle_gan.models.lightweight_layers import LinearAttention, blur, cosine_weights, from_unit, to_unit
 from sle_gan.models.network import Network
 
 SMALL: dict[str, Any] = {"fmap_max": 8, "attn_res_layers": (16,)}
@@ -164,13 +164,6 @@ def test_blur_over_reflections() -> None:
     corner = np.zeros((1, 4, 4, 1), np.float32)
     corner[0, 0, 0] = 16
     np.testing.assert_array_equal(blur(corner)[0, :2, :2, 0], [[4, 2], [2, 1]])
-
-
-def test_upsampling_is_the_same_fused_and_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, x = UpConv2D(6), np.random.default_rng(0).standard_normal((1, 32, 32, 4)).astype(np.float32)
-    fused = layer(x)
-    monkeypatch.setattr("sle_gan.models.lightweight_layers.FUSE_UPSAMPLING_FROM", 64)
-    np.testing.assert_allclose(layer(x), fused, atol=1e-5)
 
 
 def test_cosines_are_orthonormal_and_shared_by_sixteenths_of_the_channels() -> None:

@@ -15,6 +15,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `save_model` | a function of arrays and latents as a SavedModel |
 | `to_device` | an array as a tensor, held once |
 | `on_cpu` | whether there is nothing faster than a CPU |
+| `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
@@ -52,6 +53,7 @@ compile_inference = _engine.compile_inference
 compile_function = _engine.compile_function
 fused = _engine.fused
 on_cpu = _engine.on_cpu
+on_tensorflow_cpu = _engine.on_tensorflow_cpu
 to_device = _engine.to_device
 batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
@@ -79,6 +81,7 @@ __all__ = [
     "leaky_relu",
     "name",
     "on_cpu",
+    "on_tensorflow_cpu",
     "recomputed",
     "replica_count",
     "replica_part",

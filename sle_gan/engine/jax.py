@@ -110,6 +110,11 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def on_tensorflow_cpu() -> bool:
+    """No."""
+    return False
+
+
 def replica_count() -> int:
     """1: JAX splits the arrays of one program over the devices, and means are those of the whole batch."""
     return 1

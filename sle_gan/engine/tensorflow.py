@@ -17,13 +17,22 @@ from sle_gan.engine.tensorflow_inference import (
     compile_inference,
     fused,
     on_cpu,
+    on_tensorflow_cpu,
     run_one_operation_at_a_time,
     save_model,
     to_device,
 )
 from sle_gan.errors import UserError
 
-__all__ = ["compile_function", "compile_inference", "fused", "on_cpu", "save_model", "to_device"]  # beside what is here
+__all__ = [  # beside what is here
+    "compile_function",
+    "compile_inference",
+    "fused",
+    "on_cpu",
+    "on_tensorflow_cpu",
+    "save_model",
+    "to_device",
+]
 
 # A step gets one array of images for each domain, and its random numbers; it returns named scalars.
 Batch = Sequence[Any]

@@ -65,6 +65,11 @@ def on_cpu() -> bool:
     return not tf.config.list_physical_devices("GPU")
 
 
+def on_tensorflow_cpu() -> bool:
+    """Whether TensorFlow's CPU kernels compute, oneDNN's mostly."""
+    return on_cpu()
+
+
 def run_one_operation_at_a_time() -> None:
     """Each operation of a step uses all cores by itself; two at a time only hold more maps in memory.
 

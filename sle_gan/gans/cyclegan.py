@@ -14,7 +14,7 @@ from sle_gan.config import CHANNELS, CycleGANConfig
 from sle_gan.errors import UserError
 from sle_gan.gans.base import GAN, Batch, Phase
 from sle_gan.gans.image_pool import ImagePool
-from sle_gan.gans.optimizers import adam, compute_precision, cotangents
+from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
@@ -237,8 +237,7 @@ class CycleGAN(GAN):
 
     @staticmethod
     def _add(gradients: dict[str, list[Any]], network: Network, more: list[Any]) -> None:
-        before = gradients.get(network.name)
-        gradients[network.name] = [a + b for a, b in zip(before, more)] if before else more
+        gradients[network.name] = add_gradients(gradients.get(network.name, ()), more)
 
     def _update_generators(self, gradients: dict[str, list[Any]]) -> None:
         variables = self.a_to_b.trainable_variables + self.b_to_a.trainable_variables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from sle_gan import augment, engine, losses
 from sle_gan.config import CHANNELS, DCGANConfig
-from sle_gan.gans.latent import LatentGAN
+from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 
 
@@ -53,13 +54,18 @@ class DCGAN(LatentGAN):
         deviation = self.config.instance_noise * ops.maximum(left, 0.0)
         return images + deviation * keras.random.normal(images.shape, seed=random.fold("instance noise"))
 
-    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        real = self._add_noise(self.prepare_real(images, random), random.fold("real"))
+    def _judgements(self) -> Sequence[Judgement]:
         # One after the other, as in the tutorial: batch norm sees real and generated images apart.
-        return {
-            "real": losses.cross_entropy(self.discriminator(real, training=True), self.real_target),
-            "fake": losses.cross_entropy(self.discriminator(*fakes, training=True), self.fake_target),
-        }
+        return self._judge_real, self._judge_fake
+
+    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        del fakes
+        real = self._add_noise(self.prepare_real(images, random), random.fold("real"))
+        return {"real": losses.cross_entropy(self.discriminator(real, training=True), self.real_target)}
+
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        del images, random
+        return {"fake": losses.cross_entropy(self.discriminator(*fakes, training=True), self.fake_target)}
 
     def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         del images, random

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -13,15 +14,18 @@ from keras import ops
 from sle_gan import augment, engine, pixels
 from sle_gan.config import TrainConfig
 from sle_gan.gans.base import GAN, Batch, Phase, update_average
-from sle_gan.gans.optimizers import adam, compute_precision, cotangents
+from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
+
+# (images uint8, generated images, random numbers) -> losses by name.
+Judgement = Callable[[Any, list[Any], engine.RandomStream], dict[str, Any]]
 
 
 class LatentGAN(GAN):
     """A generator that draws images from latents, the average of it that is exported, and a discriminator.
 
-    A subclass says how images are generated and what both networks minimise: `_generate`, `_judge` and `_fool`.
+    A subclass says how images are generated and what both networks minimise: `_generate`, `_judgements` and `_fool`.
 
     Args:
         config: validated settings, with a `latent`.
@@ -59,8 +63,11 @@ class LatentGAN(GAN):
         """
 
     @abstractmethod
-    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        """The discriminator's losses by name, of training images uint8 and of generated ones."""
+    def _judgements(self) -> Sequence[Judgement]:
+        """The discriminator's losses, in parts that have no more in common than its weights.
+
+        Each is differentiated for itself, one after the other: the maps of one are gone when the next begins.
+        """
 
     @abstractmethod
     def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
@@ -119,13 +126,21 @@ class LatentGAN(GAN):
 
     def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         variables = self.discriminator.trainable_variables
-        d_losses, pull = engine.vjp(lambda: self._judge(images, fakes, random), variables)
-        gradients, _ = pull(cotangents(d_losses, self.discriminator_optimizer))
-        more_losses, more_gradients = self._regularize(images, random)
-        if more_losses:
-            gradients = [one + other for one, other in zip(gradients, more_gradients)]
+        logs: dict[str, Any] = {}
+        gradients: list[Any] = []
+        for judge in self._judgements():
+            seen = engine.after((images, fakes), gradients)
+            d_losses, pull = engine.vjp(functools.partial(judge, *seen, random), variables)
+            more, _ = pull(cotangents(d_losses, self.discriminator_optimizer))
+            # Waiting keeps TensorFlow from joining this sum with those inside of the gradients, which it does in one
+            # order in a single step and in another one in a loop of steps.
+            gradients = add_gradients(engine.after(gradients, more), more)
+            logs |= d_losses
+        penalties, more = self._regularize(images, random)
+        if penalties:
+            gradients = add_gradients(gradients, more)
         self.discriminator_optimizer.apply(gradients, variables)
-        return {**d_losses, **more_losses}
+        return {**logs, **penalties}
 
     def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
         """Losses of the discriminator that are gradients themselves, and what they add to its gradients."""

@@ -11,7 +11,7 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS, LightweightConfig
-from sle_gan.gans.latent import LatentGAN
+from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import cotangents
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
 from sle_gan.models.lightweight_layers import from_unit, to_unit
@@ -55,6 +55,9 @@ class LightweightGAN(LatentGAN):
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
         return self._augment([self._mirror(images, random)], random.fold("augment real"))[0]
+
+    def _judgements(self) -> Sequence[Judgement]:
+        return (self._judge,)  # the dual contrastive loss compares real images with generated ones
 
     def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         real = self.prepare_real(images, random)

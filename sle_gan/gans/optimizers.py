@@ -96,6 +96,11 @@ def compute_precision(config: TrainConfig) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
+def add_gradients(before: Sequence[Any], more: Sequence[Any]) -> list[Any]:
+    """The sums of two lists of gradients, of which the first may be empty."""
+    return [one + other for one, other in zip(before, more, strict=True)] if before else list(more)
+
+
 def cotangents(terms: Mapping[str, Any], optimizer: Any) -> dict[str, Any]:
     """d(total) / d(term), where the total is the sum of the loss terms as the optimizer wants it.
 

@@ -11,10 +11,10 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS, SLEGANConfig
-from sle_gan.gans.latent import LatentGAN
+from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
-from sle_gan.models.layers import downsample_nearest, shared_kernels
+from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
 from sle_gan.models.perceptual import vgg16_features
 from sle_gan.pictures import make_grid
 
@@ -52,36 +52,46 @@ class SLEGAN(LatentGAN):
         """Images at both scales."""
         latents = self._draw_latents(batch_size, random)
         noise = self.generator.sample_noise(batch_size, random.fold("noise"))
-        with shared_kernels():
+        with constant_singular_vectors():
             fakes = self.generator(latents, noise=noise, both_scales=True, training=True)
         return self._augment(list(fakes), random.fold("augment fake"))
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
         return self._augment([self._mirror(images, random)], random.fold("augment real"))[0]
 
-    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judgements(self) -> Sequence[Judgement]:
+        return self._judge_real, self._judge_fake
+
+    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        del fakes
         real = self.prepare_real(images, random)
-        margins = [losses.random_margins((real.shape[0], 50), random.fold(key)) for key in ("real", "fake")]
         offset: Any = (4, 4)
         if self.config.crop == "random":
             offset = ops.unstack(keras.random.randint((2,), 0, 9, seed=random.fold("crop")))
-        with shared_kernels():  # both batches pass the same kernels
+        with constant_singular_vectors():
             seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
-            fake_logits = self.discriminator(*fakes, training=True)
         targets = {"full": real, "small": real, "part": crop_part(real, offset)}
         size = self.discriminator.small_resolution
         return {
-            "real": losses.hinge_real(seen["logits"], margins[0]),
-            "fake": losses.hinge_fake(fake_logits, margins[1]),
+            "real": losses.hinge_real(seen["logits"], self._margins(images, random.fold("real"))),
             **{
                 f"reconstruct_{key}": self.reconstruction_loss(seen[key], downsample_nearest(target, size))
                 for key, target in targets.items()
             },
         }
 
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        with constant_singular_vectors():
+            logits = self.discriminator(*fakes, training=True)
+        return {"fake": losses.hinge_fake(logits, self._margins(images, random.fold("fake")))}
+
+    @staticmethod
+    def _margins(images: Any, seed: engine.RandomStream) -> Any:
+        return losses.random_margins((images.shape[0], 50), seed)
+
     def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         del images, random
-        with shared_kernels():
+        with constant_singular_vectors():
             return {"generator": losses.hinge_generator(self.discriminator(*fakes, training=True))}
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

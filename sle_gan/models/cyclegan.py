@@ -12,8 +12,9 @@ import keras
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.models.layers import FUSE_UPSAMPLING_FROM, Shape, fuse_upsampling, upsample_nearest
+from sle_gan.models.layers import Shape
 from sle_gan.models.network import Network
+from sle_gan.models.upsampling import upsample_conv
 
 # The generator halves its maps twice and doubles them twice: sides must be divisible by this.
 SIDE_MULTIPLE = 4
@@ -103,20 +104,13 @@ class DownConv2D(Stage):
 
 
 class UpConv2D(Stage):
-    """Nearest upsampling by 2, then a 3x3 convolution over zeros: (B, H, W, C) -> (B, 2H, 2W, filters).
-
-    On larger maps as one transposed convolution, which is the same (`layers.fuse_upsampling`).
-    """
+    """Nearest upsampling by 2, then a 3x3 convolution over zeros: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
     size = 3
 
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
         """With `rows_given` x has one row more above and below."""
-        x = self._activate(x)
-        if min(x.shape[1], x.shape[2]) >= FUSE_UPSAMPLING_FROM:
-            y = ops.conv_transpose(x, fuse_upsampling(kernel), 2, "same")
-        else:
-            y = ops.conv(upsample_nearest(x, 2), kernel, 1, "same")
+        y = upsample_conv(self._activate(x), kernel)
         return y[:, 2:-2] if rows_given else y
 
 

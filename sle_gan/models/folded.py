@@ -6,7 +6,7 @@ another. For a convolution, noise and batch norm, with a = gamma / sqrt(variance
     BN(conv(x) / sigma + w n) = conv'(x) + w a n + b,    kernel' = a kernel / sigma
 
 so that all that is left to do behind a convolution is one pass over its output: add noise and bias, activate, gate.
-Nearest upsampling by 2 and a 3x3 convolution are one transposed convolution (`layers.fuse_upsampling`).
+Nearest upsampling by 2 and a 3x3 convolution are one transposed convolution (`upsampling.fuse_upsampling`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.errors import UserError
-from sle_gan.models.layers import BatchNorm, pool_to, upsample_nearest
+from sle_gan.models.layers import BatchNorm, pool_to
+from sle_gan.models.upsampling import upsample_nearest
 
 # From this input size on, a transposed convolution is the faster form when only generating; 8 and 32 are slower by
 # 5 %, within the noise of that measurement.
@@ -249,7 +250,7 @@ def fold_upsampling(
     if fuse_from is None or size < fuse_from:
         return "up", arrays
     kernel = arrays["kernel"]
-    for axis in (0, 1):  # as `layers.fuse_upsampling`, which works on tensors
+    for axis in (0, 1):  # as `upsampling.fuse_upsampling`, which works on tensors
         before, after = [(0, 0)] * 4, [(0, 0)] * 4
         before[axis], after[axis] = (1, 0), (0, 1)
         kernel = np.flip(kernel, axis)

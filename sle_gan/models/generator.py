@@ -22,7 +22,7 @@ from sle_gan.models.layers import (
     SpectralConv2D,
     SpectralProjection,
     SpectralUpConv2D,
-    gated_linear_unit,
+    gate,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
 from sle_gan.weights import variables_by_path
@@ -63,14 +63,14 @@ class UpBlock(keras.layers.Layer):
             self.norm_2.build(doubled)
 
     def call(self, x: Any, noises: tuple[Any, ...] = (), training: bool | None = None) -> Any:
-        x = self.up(x, training=training)  # (B, 2H, 2W, 2 filters)
+        halves = self.up(x, training=training, halves=True)  # (B, 2H, 2W, filters) each
         if self.composed:
-            x = self.noise(x, noises[0])
-        x = gated_linear_unit(self.norm(x, training=training))  # (B, 2H, 2W, filters)
+            halves = self.noise(halves, noises[0])
+        x = gate(*self.norm(halves, training=training))  # (B, 2H, 2W, filters)
         if not self.composed:
             return x
-        x = self.noise_2(self.conv_2(x, training=training), noises[1])
-        return gated_linear_unit(self.norm_2(x, training=training))
+        halves = self.noise_2(self.conv_2(x, training=training, halves=True), noises[1])
+        return gate(*self.norm_2(halves, training=training))
 
 
 class Generator(Network):
@@ -158,8 +158,8 @@ class Generator(Network):
     ) -> Any:
         noises = iter(self.fixed_noise() if noise is None else noise)
         latents = ops.reshape(latents, (-1, self.latent))
-        x = self.project(latents, training=training)  # (B, 4, 4, 32 width)
-        maps = {4: gated_linear_unit(self.norm(x, training=training))}  # (B, 4, 4, 16 width)
+        halves = self.project(latents, training=training, halves=True)
+        maps = {4: gate(*self.norm(halves, training=training))}  # (B, 4, 4, 16 width)
         for size in self.sizes:
             pair = (next(noises), next(noises)) if size in COMPOSED else ()
             x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, size, size, c)

@@ -15,7 +15,7 @@ from keras import ops
 
 from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 from sle_gan.models.discriminator import crop_part
-from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to, upsample_nearest
+from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
 from sle_gan.models.lightweight_layers import (
     Conv2D,
     Decoder,
@@ -32,6 +32,7 @@ from sle_gan.models.lightweight_layers import (
     to_unit,
 )
 from sle_gan.models.network import Network
+from sle_gan.models.upsampling import upsample_nearest
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
 GATES = {16: 128, 32: 256, 64: 512, 128: 1024}  # side of a low map: side of the high one whose channels it scales

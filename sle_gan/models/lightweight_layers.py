@@ -15,14 +15,8 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.models.layers import (
-    FUSE_UPSAMPLING_FROM,
-    BatchNorm,
-    Shape,
-    fuse_upsampling,
-    gated_linear_unit,
-    upsample_nearest,
-)
+from sle_gan.models.layers import BatchNorm, Shape, gated_linear_unit
+from sle_gan.models.upsampling import upsample_conv, upsample_nearest
 
 HEADS, HEAD_WIDTH = 8, 64  # of every attention, whatever the map's width
 FREQUENCIES = 8
@@ -79,10 +73,7 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class UpConv2D(keras.layers.Layer):
-    """Nearest upsampling by 2, a blur where asked for, a 3x3 convolution: (B, H, W, C) -> (B, 2H, 2W, filters).
-
-    Without the blur, on larger maps, as one transposed convolution, which is the same (`layers.fuse_upsampling`).
-    """
+    """Nearest upsampling by 2, a blur where asked for, a 3x3 convolution: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
     def __init__(self, filters: int, antialias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -98,10 +89,8 @@ class UpConv2D(keras.layers.Layer):
         kernel = ops.convert_to_tensor(self.kernel)
         if self.antialias:
             y = ops.conv(blur(upsample_nearest(x, 2)), kernel, 1, "same")
-        elif x.shape[1] >= FUSE_UPSAMPLING_FROM:
-            y = ops.conv_transpose(x, fuse_upsampling(kernel), 2, "same")
         else:
-            y = ops.conv(upsample_nearest(x, 2), kernel, 1, "same")
+            y = upsample_conv(x, kernel)
         return y + self.bias
 
 
