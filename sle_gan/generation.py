@@ -60,12 +60,11 @@ def load_generator(path: str | Path) -> Any:
     return generator
 
 
-def load_folded(path: str | Path, **options: Any) -> Any:
+def load_folded(path: str | Path) -> Any:
     """Like `load_generator`, for `generate_images` alone: in less time and memory, as no network is made.
 
     Args:
         path: as there.
-        options: of the network's `fold`.
 
     Returns:
         A `Folded`; the network itself where it has no such form (a lightweight GAN's attention has none).
@@ -77,7 +76,7 @@ def load_folded(path: str | Path, **options: Any) -> Any:
     if not hasattr(make, "fold_arrays"):
         return load_generator(path)
     try:
-        return make.fold_arrays(Weights(arrays, f"{path} is damaged"), architecture, **options)
+        return make.fold_arrays(Weights(arrays, f"{path} is damaged"), architecture)
     except UserError:
         raise
     except (TypeError, ValueError, KeyError) as error:

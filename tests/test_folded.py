@@ -11,7 +11,8 @@ from keras import ops
 import sle_gan
 from sle_gan import engine, generation, pixels, weights
 from sle_gan.errors import UserError
-from sle_gan.models import Generator
+from sle_gan.models import Generator, upsampling
+from sle_gan.models import folded as folding
 from sle_gan.models.dcgan import DCGANGenerator
 from sle_gan.models.folded import Folded, TensorOperations, run
 
@@ -57,11 +58,18 @@ def test_folded_slegan(resolution: int, tanh: bool) -> None:
     latents, noise = inputs(generator, 2)
     expected = ops.convert_to_numpy(generator(latents, noise))
     assert expected.std() > 0.05
-    # Every way to upsample at one resolution: fused by size, always, never.
-    for fuse_from in (16, 4, None) if (resolution, tanh) == FAST[0] else (16,):
-        folded = generator.fold(fuse_from)
-        assert folded.noise_sizes == generator.noise_sizes and folded.latent == 16
-        np.testing.assert_allclose(fold_and_run(folded, latents, noise), expected, atol=1e-4)
+    folded = generator.fold()
+    assert folded.noise_sizes == generator.noise_sizes and folded.latent == 16
+    np.testing.assert_allclose(fold_and_run(folded, latents, noise), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", sorted(upsampling.FORMS))
+def test_folded_slegan_in_every_form_of_upsampling(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    monkeypatch.setattr(folding, "fastest_form", lambda size: form)
+    generator = used(Generator(64, width=8, latent=16))
+    latents, noise = inputs(generator, 2)
+    expected = ops.convert_to_numpy(generator(latents, noise))
+    np.testing.assert_allclose(fold_and_run(generator.fold(), latents, noise), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("resolution", "channels"), [(32, 1), (64, 3), (128, 4)])

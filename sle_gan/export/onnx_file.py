@@ -18,10 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sle_gan.errors import UserError
 from sle_gan.files import atomic_path
-from sle_gan.models.folded import Arrays, Folded, Kind, Stage, run
+from sle_gan.models.folded import Arrays, Folded, Stage, run
+from sle_gan.models.upsampling import fuse_upsampling
 
 OPSET = 17  # ONNX Runtime since 1.12 (2022)
 IR_VERSION = 8
+TRANSPOSED_FROM = 16  # size of the maps from which on upsampling and convolution are one transposed convolution
 LIMIT = 2**31 - 2**20  # bytes of a protobuf message
 
 
@@ -44,13 +46,15 @@ class NodeOperations:
         self.nodes.append(helper.make_node(operation, list(inputs), names, **attributes))
         return names[0] if outputs == 1 else names
 
-    def convolve(self, kind: Kind, x: Any, kernel: Any, bias: Any) -> Any:
-        kernel, bias = _host(kernel), _host(bias)
+    def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
+        kernel, bias, kind = _host(kernel), _host(bias), stage.kind
         if kind == "project":
             latent, _, _, filters = kernel.shape
             matrix = self.constant(kernel.transpose(0, 3, 1, 2).reshape(latent, -1))
             flat = self.node("Gemm", x, matrix, self.constant(np.repeat(bias, 16)))
             return self.node("Reshape", flat, self.constant([-1, filters, 4, 4], np.int64))
+        if kind == "up" and stage.size // 2 >= TRANSPOSED_FROM:
+            kernel, kind = _host(fuse_upsampling(kernel)), "deconv"
         if kind == "deconv":  # (4, 4, F, C) -> (C, F, 4, 4)
             weights = self.constant(kernel.transpose(3, 2, 0, 1))
             return self.node(

@@ -84,14 +84,13 @@ class DCGANGenerator(Network):
             x = ops.relu(norm(up(x), training=training))  # (B, 2H, 2W, half the channels)
         return ops.tanh(ops.cast(self.to_image(x), keras.config.floatx()))
 
-    def fold(self, fuse_from: int | None = None) -> Folded:
+    def fold(self) -> Folded:
         """The generator as it is now, for generating only; see `fold_arrays`."""
-        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture, fuse_from)
+        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture)
 
     @staticmethod
-    def fold_arrays(read: Weights, architecture: Mapping[str, Any], fuse_from: int | None = None) -> Folded:
-        """The folded form (`sle_gan.models.folded`) of weights; see `Generator.fold_arrays`. Nothing is upsampled."""
-        del fuse_from
+    def fold_arrays(read: Weights, architecture: Mapping[str, Any]) -> Folded:
+        """The folded form (`sle_gan.models.folded`) of weights; see `Generator.fold_arrays`."""
         resolution, width, channels = (architecture[key] for key in ("output_resolution", "width", "channels"))
         _check(resolution, width, channels)
         multiples = _multiples(resolution)[::-1]

@@ -6,7 +6,7 @@ another. For a convolution, noise and batch norm, with a = gamma / sqrt(variance
     BN(conv(x) / sigma + w n) = conv'(x) + w a n + b,    kernel' = a kernel / sigma
 
 so that all that is left to do behind a convolution is one pass over its output: add noise and bias, activate, gate.
-Nearest upsampling by 2 and a 3x3 convolution are one transposed convolution (`upsampling.fuse_upsampling`).
+The last step of upsampling in its form `box` is a part of that pass (`sle_gan.models.upsampling`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,7 @@ from keras import ops
 from sle_gan import engine
 from sle_gan.errors import UserError
 from sle_gan.models.layers import BatchNorm, pool_to
-from sle_gan.models.upsampling import upsample_nearest
-
-# From this input size on, a transposed convolution is the faster form when only generating; 8 and 32 are slower by
-# 5 %, within the noise of that measurement.
-FUSE_UPSAMPLING_FROM = 16
+from sle_gan.models.upsampling import fastest_form, sum_box, unsummed_box, upsample_conv
 
 Kind = Literal["project", "conv", "up", "deconv"]
 Activation = Literal["glu", "relu", "tanh", "none"]
@@ -98,8 +94,8 @@ class Folded(NamedTuple):
 class Operations(Protocol):
     """What `run` needs; implemented on tensors here, and by the writer of ONNX files on names of graph nodes."""
 
-    def convolve(self, kind: Kind, x: Any, kernel: Any, bias: Any) -> Any:
-        """The convolution; adds the bias, unless `finish` does."""
+    def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
+        """The convolution; `finish` may do its last step and add the bias."""
         ...
 
     def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
@@ -133,7 +129,7 @@ def run(
     """
     noises, gates = iter(noises), dict(gates or {})
     for stage, own in zip(stages, arrays):
-        x = do.convolve(stage.kind, x, own["kernel"], own["bias"])
+        x = do.convolve(stage, x, own["kernel"], own["bias"])
         noise = next(noises) if stage.noise else None
         gate = gates.pop(stage.size) if stage.gated else None
         x = do.finish(x, stage, own, noise, gate)
@@ -152,14 +148,17 @@ class TensorOperations:
     def __init__(self, fuse: bool = True):
         self._finish = engine.fused(_finish) if fuse else _finish
 
-    def convolve(self, kind: Kind, x: Any, kernel: Any, bias: Any) -> Any:
+    def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
         del bias  # `finish` passes over the maps anyway
-        if kind == "project":
+        if stage.kind == "project":
             latent, *shape = kernel.shape
             return ops.reshape(ops.matmul(x, ops.reshape(kernel, (latent, -1))), (-1, *shape))
-        if kind == "deconv":
+        if stage.kind == "deconv":
             return ops.conv_transpose(x, kernel, 2, "same")
-        return ops.conv(upsample_nearest(x, 2) if kind == "up" else x, kernel, 1, "same")
+        if stage.kind == "conv":
+            return ops.conv(x, kernel, 1, "same")
+        form = fastest_form(stage.size // 2)
+        return unsummed_box(x, kernel) if form == "box" else upsample_conv(x, kernel, form)
 
     def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
         optional: dict[str, Any] = {}
@@ -167,15 +166,15 @@ class TensorOperations:
             optional.update(noise=noise, weight=arrays["noise"])
         if gate is not None:
             optional["gate"] = gate
-        return self._finish(stage.activation, x, arrays["bias"], optional)
+        return self._finish(stage.activation, stage.size, x, arrays["bias"], optional)
 
     def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
         hidden = ops.silu(ops.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
         return ops.sigmoid(ops.conv(hidden, excite, 1, "valid"))
 
 
-def _finish(activation: Activation, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
-    x = x + bias
+def _finish(activation: Activation, size: int, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
+    x = (sum_box(x) if x.shape[1] > size else x) + bias
     if "noise" in optional:
         x = x + optional["noise"] * optional["weight"]
     if activation == "glu":
@@ -235,24 +234,3 @@ class Weights:
         scale, shift = self.norm(norm, shape[-1])
         arrays = {"kernel": self.spectral(path, *shape) * scale, "bias": shift}
         return {**arrays, "noise": self(f"{noise}/weight") * scale} if noise else arrays
-
-
-def fold_upsampling(
-    arrays: dict[str, np.ndarray], size: int, fuse_from: int | None
-) -> tuple[Kind, dict[str, np.ndarray]]:
-    """Kind and arrays of the faster form of nearest upsampling of maps of a size, and a 3x3 convolution.
-
-    Args:
-        arrays: of the convolution.
-        size: side of the maps before upsampling.
-        fuse_from: from this size on they become one; None for never.
-    """
-    if fuse_from is None or size < fuse_from:
-        return "up", arrays
-    kernel = arrays["kernel"]
-    for axis in (0, 1):  # as `upsampling.fuse_upsampling`, which works on tensors
-        before, after = [(0, 0)] * 4, [(0, 0)] * 4
-        before[axis], after[axis] = (1, 0), (0, 1)
-        kernel = np.flip(kernel, axis)
-        kernel = np.pad(kernel, before) + np.pad(kernel, after)
-    return "deconv", {**arrays, "kernel": np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))}

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan.models.folded import FUSE_UPSAMPLING_FROM, Folded, Stage, Weights, fold_upsampling
+from sle_gan.models.folded import Folded, Stage, Weights
 from sle_gan.models.layers import (
     BatchNorm,
     NoiseInjection,
@@ -176,20 +176,17 @@ class Generator(Network):
         images = ops.cast(images, keras.config.floatx())
         return ops.tanh(images) if self.tanh else images
 
-    def fold(self, fuse_from: int | None = FUSE_UPSAMPLING_FROM) -> Folded:
+    def fold(self) -> Folded:
         """The generator as it is now, for generating at full resolution only; see `fold_arrays`."""
-        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture, fuse_from)
+        return self.fold_arrays(Weights(variables_by_path(self)), self.architecture)
 
     @staticmethod
-    def fold_arrays(
-        read: Weights, architecture: Mapping[str, Any], fuse_from: int | None = FUSE_UPSAMPLING_FROM
-    ) -> Folded:
+    def fold_arrays(read: Weights, architecture: Mapping[str, Any]) -> Folded:
         """The folded form (`sle_gan.models.folded`) of weights, of a network or a file, without making a network.
 
         Args:
             read: all of the weights.
             architecture: the constructor's arguments.
-            fuse_from: size from which on upsampling and convolution become one; None for never.
 
         Raises:
             UserError: if the weights are not those of this architecture.
@@ -202,7 +199,7 @@ class Generator(Network):
         stages: list[tuple[Stage, dict[str, np.ndarray]]] = [(Stage("project", 4, "glu"), first)]
         for size in WIDTHS:
             if 4 < size <= resolution:
-                stages += _fold_block(read, size, filters, fuse_from)
+                stages += _fold_block(read, size, filters)
         for target, source in EXCITATIONS.items():
             if target <= resolution:
                 # The last stage that makes maps of the source's size.
@@ -246,19 +243,16 @@ def fixed_noise(sizes: Iterable[int]) -> list[np.ndarray]:
     return [random.standard_normal((1, size, size, 1)).astype(np.float32) for size in sizes]
 
 
-def _fold_block(
-    read: Weights, size: int, filters: Mapping[int, int], fuse_from: int | None
-) -> list[tuple[Stage, dict[str, np.ndarray]]]:
+def _fold_block(read: Weights, size: int, filters: Mapping[int, int]) -> list[tuple[Stage, dict[str, np.ndarray]]]:
     """The stages of the block that makes maps of a size."""
     block, composed, gated = f"up_{size}", size in COMPOSED, size in EXCITATIONS
     shape = (3, 3, filters[size // 2], 2 * filters[size])
     arrays = read.folded(f"{block}/up", shape, f"{block}/norm", f"{block}/noise" if composed else "")
-    kind, arrays = fold_upsampling(arrays, size // 2, fuse_from)
     if not composed:
-        return [(Stage(kind, size, "glu", gated=gated), arrays)]
+        return [(Stage("up", size, "glu", gated=gated), arrays)]
     shape = (3, 3, filters[size], 2 * filters[size])
     second = read.folded(f"{block}/conv_2", shape, f"{block}/norm_2", f"{block}/noise_2")
     return [
-        (Stage(kind, size, "glu", noise=True), arrays),
+        (Stage("up", size, "glu", noise=True), arrays),
         (Stage("conv", size, "glu", noise=True, gated=gated), second),
     ]

@@ -73,9 +73,18 @@ def _transposed(x: Any, kernel: Any) -> Any:
 
 
 def _box(x: Any, kernel: Any) -> Any:
-    # The factor of the sum is in the kernel: `_box_mean` is a mean of four.
-    flipped = ops.transpose(ops.flip(kernel * 4.0, (0, 1)), (0, 1, 3, 2))
-    return _box_mean(ops.conv_transpose(x, flipped, 2, "valid"))  # (B, 2H + 1, 2W + 1, F) -> (B, 2H, 2W, F)
+    return _box_mean(unsummed_box(x, kernel * 4.0))
+
+
+def unsummed_box(x: Any, kernel: Any) -> Any:
+    """The form `box` without its last step, `sum_box`: (B, H, W, C) -> (B, 2H + 1, 2W + 1, F)."""
+    return ops.conv_transpose(x, ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2)), 2, "valid")
+
+
+def sum_box(x: Any) -> Any:
+    """Sum of every 2x2 neighbours, (B, H + 1, W + 1, C) -> (B, H, W, C), as operations that a compiler joins."""
+    x = x[:, 1:] + x[:, :-1]
+    return x[:, :, 1:] + x[:, :, :-1]
 
 
 @ops.custom_gradient
