@@ -37,10 +37,14 @@ def test_exchanges_equal_one_after_another(size: int, batches: list[int], seed: 
         images = list(range(number, number + batch))
         draws = random.random((2, batch), dtype=np.float32)
         expected = one_after_another(reference, size, images, *draws)
-        taken, given_back = (ops.convert_to_numpy(x) for x in exchanges(size, ops.convert_to_tensor(count), draws))
-        both = pool + images
+        places, kept, given_back = (
+            ops.convert_to_numpy(x) for x in exchanges(size, ops.convert_to_tensor(count), draws)
+        )
+        both = [pool[place] for place in places] + images
         assert [both[i] for i in given_back] == expected
-        pool, count, number = [both[i] for i in taken], min(count + batch, size), number + batch
+        for place, i in [*zip(places, kept)][::-1]:  # in any order
+            pool[place] = both[i]
+        count, number = min(count + batch, size), number + batch
         assert pool[: len(reference)] == reference
 
 

@@ -21,6 +21,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
 | `instance_norm` | normalisation of every image by its own moments |
 | `update_averages` | exponential moving averages of variables |
+| `assign_rows` | some rows of a variable, the others staying where they are |
 | `all_gather`, `replica_part` | a batch of all replicas on each of them, and each one's part of it again |
 | `recomputed` | a function whose intermediate results are not kept for backpropagation |
 | `after` | values that wait for others, so that two parts of a step do not hold memory at once |
@@ -59,6 +60,7 @@ batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
 instance_norm = _engine.instance_norm
 all_gather = _engine.all_gather
+assign_rows = _engine.assign_rows
 replica_part = _engine.replica_part
 after = _engine.after
 recomputed = _engine.recomputed
@@ -72,6 +74,7 @@ __all__ = [
     "RandomStream",
     "after",
     "all_gather",
+    "assign_rows",
     "batch_norm",
     "compile_function",
     "compile_inference",

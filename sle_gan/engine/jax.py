@@ -171,6 +171,11 @@ def replica_part(x: Any) -> Any:
     return x
 
 
+def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
+    """variable[indices] <- rows (N, ...); see the TensorFlow engine."""
+    variable.assign(jnp.asarray(variable.value).at[indices].set(rows))
+
+
 def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
     """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's."""
     return jax.checkpoint(fn)(*inputs)

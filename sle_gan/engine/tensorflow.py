@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -154,6 +156,11 @@ def replica_part(x: Any) -> Any:
     return tf.stack(tf.split(x, replica_count()))[tf.distribute.get_replica_context().replica_id_in_sync_group]
 
 
+def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
+    """variable[indices] <- rows (N, ...), in place; the same on every replica. Rows of one index must be equal."""
+    variable.value.scatter_update(tf.IndexedSlices(rows, indices))
+
+
 def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
     """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation.
 
@@ -253,6 +260,17 @@ def _repeat(strategy: Any, step: Callable[..., Any], batches: Batch, k: Any, par
     return {name: columns[i] for i, name in enumerate(names)}
 
 
+def _share_one_arena() -> None:
+    """Threads take their small pieces of memory from one place, and use what others of them freed.
+
+    What is freed while a step's graph is made serves the step: CycleGAN, 128 px, 2 cores: 1.46 for 1.51 GB. The large
+    pieces are none of malloc's. Generating alone, whose graphs are small, takes 0.09 GB more with it, and goes without.
+    """
+    arena_max = -8  # mallopt(3)
+    with contextlib.suppress(AttributeError, OSError):  # glibc alone has it
+        ctypes.CDLL(None).mallopt(arena_max, 1)
+
+
 class Devices:
     """The devices of a run, behind one tf.distribute strategy.
 
@@ -276,6 +294,7 @@ class Devices:
         self._workers = workers
         if not gpus and not workers:
             run_one_operation_at_a_time()
+            _share_one_arena()
         if workers:
             if limit is not None:
                 tf.config.set_visible_devices(gpus[:limit], "GPU")
