@@ -1,6 +1,7 @@
 """What the benchmarks share: processes that run in turn, and their numbers as JSON, table and plot.
 
-A benchmark is a program that prints a line "N images/s" and may print a line `RESULT {...}` with more numbers.
+A benchmark is a program that prints a line "N images/s" and may print a line `RESULT {...}` with more numbers. Its peak
+memory is the operating system's number, unless it hands one over: that of the part that counts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shlex
 import statistics
 import subprocess
@@ -40,8 +42,17 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     found = re.findall(r"([\d.]+) images/s", output)
     if status or not found:
         sys.exit(f"{shlex.join(command)} ended with {status} and printed no 'N images/s':\n{output}")
-    scale = 1e9 if sys.platform == "darwin" else 1e6  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return float(found[-1]), usage.ru_maxrss / scale, output
+    return float(found[-1]), _gigabytes(usage), output
+
+
+def peak_memory_gb() -> float:
+    """This process's largest resident set until now."""
+    return _gigabytes(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def _gigabytes(usage: Any) -> float:
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
+    return usage.ru_maxrss * unit / 1e9
 
 
 def report(**numbers: Any) -> None:
@@ -65,7 +76,7 @@ def interleave(
             speed, memory, output = run(command, environment)
             row = {"round": number, "who": who, "images_per_s": speed, "memory_gb": memory, **reported(output)}
             first = f", first step after {row['first_step_s']:.1f} s" if "first_step_s" in row else ""
-            print(f"round {number} {who:6} {speed:9.3f} images/s {memory:6.2f} GB{first}", flush=True)
+            print(f"round {number} {who:6} {speed:9.3f} images/s {row['memory_gb']:6.2f} GB{first}", flush=True)
             rows.append(row)
     return rows
 

@@ -112,14 +112,16 @@ def measure(arguments: argparse.Namespace) -> None:
         if k == 0:
             first, first_cpu = time.perf_counter() - started, time.process_time()
             print(f"{first:.1f} s to the end of the first step ({first_cpu:.1f} s of CPU time)", flush=True)
+    memory = harness.peak_memory_gb()  # before the matrix product, which is no part of training
     harness.report(
+        memory_gb=memory,
         first_step_s=first,
         first_step_cpu_s=first_cpu,
         step_s=statistics.median(times[1:]),
         step_cpu_s=statistics.median(cpu_times[1:]),
         matrix_gflop_per_s=matrix_product_rate(config.mixed_precision, 8192 if devices.accelerated else 2048) / 1e9,
         device=devices.description,
-        **({"device_memory_gb": memory} if (memory := _device_memory_gb()) else {}),
+        **({"device_memory_gb": peak} if (peak := _device_memory_gb()) else {}),
     )
     print(f"{config.batch_size / statistics.median(times[1:]):.4f} images/s")
 
