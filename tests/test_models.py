@@ -13,7 +13,7 @@ from keras import ops
 
 from sle_gan import engine, weights
 from sle_gan.convert import convert_fastgan
-from sle_gan.models import Discriminator, Generator
+from sle_gan.models import Discriminator, Generator, upsampling
 from sle_gan.models.discriminator import crop_part
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
@@ -192,6 +192,17 @@ def test_golden_training_mode_and_gradients(shared_folder, golden, dtype: str) -
     for name, ours in found.items():
         gradient = name.startswith("grad")
         assert relative(ours, golden[name]) < (1e-4 if precise or not gradient else 1e-2), name
+
+
+@pytest.mark.parametrize("form", sorted(upsampling.FORMS))
+def test_golden_numbers_in_every_form_of_upsampling(
+    shared_folder, golden, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(upsampling, "fastest_form", lambda size: form)
+    with double_precision():
+        found = golden_training(*convert_golden(shared_folder), golden)
+    for name, ours in found.items():
+        assert relative(ours, golden[name]) < 1e-4, name
 
 
 def golden_training(generator: Generator, discriminator: Discriminator, golden: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class SpectralLayer(keras.layers.Layer):
         """The input and the kernel in the layer's compute dtype, one of them divided by sigma.
 
         What the layer computes is linear in both, so the smaller is divided: half of all kernels have more numbers
-        than the maps they are for, and to scale and keep a copy of each took 5 % of a step and 0.2 GB (256 px, CPU).
+        than the maps they are for, and to scale and keep copies of those took 2 % of a step and 0.1 GB (256 px, CPU).
         """
         if training and self.trainable and not _CONSTANT.get():
             _iterate(self.kernel, self.u, self.v)

@@ -26,8 +26,8 @@ from sle_gan import engine
 Form = Callable[[Any, Any], Any]
 
 # Which form is fastest depends on the map's size and on who computes (benchmarks/upsampling.py).
-TAPS_UP_TO = 16  # on TensorFlow's CPU; `box` on larger maps
-TRANSPOSED_FROM = 8  # on a GPU; `plain` on smaller maps
+TAPS_UP_TO = 16  # on a CPU
+TRANSPOSED_FROM = 8  # on a GPU
 
 
 def upsample_conv(x: Any, kernel: Any, form: str | None = None) -> Any:
@@ -41,11 +41,12 @@ def upsample_conv(x: Any, kernel: Any, form: str | None = None) -> Any:
 
 def fastest_form(size: int) -> str:
     """The form for maps of this size on the engine that runs."""
-    if engine.on_tensorflow_cpu():
-        return "taps" if size <= TAPS_UP_TO else "box"
-    if engine.on_cpu():
-        return "taps"  # XLA's transposed convolutions take ten times as long on a CPU
-    return "transposed" if size >= TRANSPOSED_FROM else "plain"
+    if not engine.on_cpu():
+        return "plain" if size < TRANSPOSED_FROM else "transposed"
+    if size <= TAPS_UP_TO:
+        return "taps"
+    # XLA's transposed convolutions take ten times as long on a CPU as its others.
+    return "box" if engine.on_tensorflow_cpu() else "plain"
 
 
 def upsample_nearest(x: Any, factor: int) -> Any:
