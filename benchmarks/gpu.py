@@ -3,15 +3,17 @@
     python benchmarks/gpu.py --data-folder flowers17 --output-folder gpu \\
         --against "python fastgan_step.py {resolution} {batch_size} 30 {precision}" --peak-tflops 989
 
-Two parts: the training step at 256 and 512 px, batch 8 and 64, in float32 and bfloat16; and a whole run at 256 px,
-timed, with its FID curve (mobilenet features) and its samples. In the output folder are then `steps.md`,
-`steps.json`, `steps.png`, `run.json` and the run's own folder `run` with log.jsonl, fid.png and samples.
+Three parts: the forms of upsampling, of which `sle_gan.models.upsampling` takes one by the map's size; the training
+step at 256 and 512 px, batch 8 and 64, in float32 and bfloat16; and a whole run at 256 px, timed, with its FID curve
+(mobilenet features) and its samples. In the output folder are then `upsampling.md`, `steps.md`, `steps.json`,
+`steps.png`, `run.json` and the run's own folder `run` with log.jsonl, fid.png and samples.
 `--tiny` goes through all of it in a minute on a CPU, to see that it works.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -27,12 +29,14 @@ import training
 FULL: dict[str, Any] = {
     "sizes": {"resolution": [256, 512], "batch_size": [8, 64], "precision": ["float32", "bfloat16"]},
     "step": {"steps": 10, "rounds": 3},
+    "forms": {"up_to": 128},
     "run": {"resolution": 256, "steps": 50_000, "checkpoint_every": 5000, "sample_every": 1000},
     "fid": {"fid_frequency": 1000},
 }
 TINY: dict[str, Any] = {
     "sizes": {"resolution": [64], "batch_size": [2], "precision": ["float32"]},
     "step": {"steps": 1, "rounds": 1, "width": 8},
+    "forms": {"up_to": 4, "rounds": 1},
     "run": {"resolution": 64, "steps": 4, "width": 8, "latent": 16, "batch_size": 4, "sample_every": 2},
     "fid": {"fid_frequency": 2, "fid_number_of_images": 8},
 }
@@ -44,6 +48,18 @@ def flags(values: dict[str, Any]) -> list[str]:
     for name, value in values.items():
         found += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return found
+
+
+def measure_forms(arguments: argparse.Namespace, plan: dict[str, Any], folder: Path) -> None:
+    """The forms of upsampling at all batch sizes and precisions."""
+    program = [sys.executable, str(Path(__file__).with_name("upsampling.py")), *flags({"engine": arguments.engine})]
+    tables = []
+    for batch_size, precision in itertools.product(plan["sizes"]["batch_size"], plan["sizes"]["precision"]):
+        options = flags({"batch_size": batch_size, "precision": precision, **plan["forms"]})
+        table = subprocess.run([*program, *options], stdout=subprocess.PIPE, text=True, check=True).stdout
+        tables.append(f"batch {batch_size}, {precision}\n\n{table}")
+        print(tables[-1])
+    (folder / "upsampling.md").write_text("\n".join(tables), encoding="utf-8")
 
 
 def measure_steps(arguments: argparse.Namespace, plan: dict[str, Any], folder: Path) -> None:
@@ -110,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ["KERAS_BACKEND"] = arguments.engine
     folder, plan = Path(arguments.output_folder), TINY if arguments.tiny else FULL
     folder.mkdir(parents=True, exist_ok=True)
+    measure_forms(arguments, plan, folder)
     measure_steps(arguments, plan, folder)
     if arguments.data_folder:
         row = measure_run(arguments, plan, folder)

@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("tensorflow", "jax"), default="tensorflow")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--up-to", type=int, default=128, help="the largest map")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     from sle_gan.cli.common import import_backend
@@ -54,7 +55,7 @@ def main() -> None:
     from sle_gan.models.upsampling import FORMS, fastest_form
 
     rows = []
-    for size, channels, filters in SIZES:
+    for size, channels, filters in (sizes for sizes in SIZES if sizes[0] <= arguments.up_to):
         x, kernel = (
             ops.cast(keras.random.normal(shape, seed=0), arguments.precision)
             for shape in ((arguments.batch_size, size, size, channels), (3, 3, channels, filters))
