@@ -139,6 +139,7 @@ def test_the_gpu_script_on_a_cpu(engine: str, pictures: Path, tmp_path: Path) ->
     pytest.importorskip(engine)
     run("gpu.py", "--tiny", "--no-fid", "--engine", engine, "--data-folder", pictures, "--output-folder", tmp_path)
     assert "| slegan |" in (tmp_path / "steps.md").read_text()
+    assert "| 4x4x1024 -> 1024 |" in (tmp_path / "upsampling.md").read_text()
     timed = json.loads((tmp_path / "run.json").read_text())["summaries"][0]
     assert timed["steps"] == 4 and timed["seconds"] > 0
     assert list((tmp_path / "run" / "samples").glob("*.png"))
