@@ -148,21 +148,17 @@ class SpectralConv2D(SpectralLayer):
 
 
 class SpectralUpConv2D(SpectralLayer):
-    """Nearest upsampling by 2, then a 3x3 convolution: (B, H, W, C) -> (B, 2H, 2W, filters).
+    """Nearest upsampling by 2, then a 3x3 convolution: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
-    Args:
-        form: how it is computed, a key of `upsampling.FORMS`; by default the fastest for the map.
-    """
-
-    def __init__(self, filters: int, form: str | None = None, **kwargs: Any):
+    def __init__(self, filters: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.filters, self.form = filters, form
+        self.filters = filters
 
     def build(self, input_shape: Shape) -> None:
         self.add_spectral_kernel((3, 3, _channels(input_shape), self.filters))
 
     def convolve(self, x: Any, kernel: Any) -> Any:
-        return upsample_conv(x, kernel, self.form)
+        return upsample_conv(x, kernel)
 
 
 class SpectralProjection(SpectralLayer):
