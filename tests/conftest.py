@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
+import numpy as np
 import pytest
 from helpers import SHARED
+from pseudo_weights import pseudo_weight
+
+if TYPE_CHECKING:
+    from sle_gan.features import FeatureExtractor
+    from sle_gan.metrics import ImageFolder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A busy machine is no failure.
@@ -42,3 +51,47 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_cache(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the user's cache."""
     monkeypatch.setenv("SLE_GAN_CACHE", str(cache_folder))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keras_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test reads or fills the user's own cache, and none sees the user's weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("keras_home")
+        patch.setenv("KERAS_HOME", str(home))
+        patch.delenv("SLE_GAN_FEATURES_WEIGHTS", raising=False)
+        yield home
+
+
+@pytest.fixture(scope="session")
+def mobilenet_weights(shared_folder: Path) -> Path:
+    return shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5"
+
+
+@pytest.fixture(scope="session")
+def mobilenet(mobilenet_weights: Path) -> FeatureExtractor:
+    from sle_gan.features import load_extractor
+
+    return load_extractor("mobilenet", mobilenet_weights)
+
+
+@pytest.fixture(scope="session")
+def flowers(shared_folder: Path) -> ImageFolder:
+    """1360 pictures, 80 of each class in the order of their names."""
+    from sle_gan.metrics import ImageFolder
+
+    return ImageFolder(shared_folder / "data" / "flowers17")
+
+
+@pytest.fixture(scope="session")
+def flower_features(mobilenet: FeatureExtractor, flowers: ImageFolder) -> np.ndarray:
+    features = np.concatenate(list(mobilenet.stream(flowers.names, flowers.load)))
+    assert features.shape == (1360, 1024)
+    return features
+
+
+@pytest.fixture(scope="session")
+def torch_tensors(shared_folder: Path) -> dict[str, np.ndarray]:
+    """The FID Inception under the pseudo-weights of golden/README.md, named and laid out as in PyTorch."""
+    shapes = json.loads((shared_folder / "golden" / "inception_names.json").read_text())
+    return {name: pseudo_weight(name, shape) for name, shape in shapes.items()}

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_backend
 from sle_gan.errors import UserError
+from sle_gan.features import EXTRACTORS
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sle_gan.metrics import FeatureExtractor, FeatureStatistics, Scores
+    from sle_gan.features import FeatureExtractor
+    from sle_gan.metrics import FeatureStatistics, Scores
 
 _GENERATED = 5000
 _EXAMPLES = """\
@@ -113,9 +115,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add_engine_flag(parser)
     parser.add_argument(
         "--features",
-        choices=("inception", "mobilenet"),
+        choices=EXTRACTORS,
         default="inception",
-        help="inception: as published FID. mobilenet: light, compares only with itself (default: %(default)s)",
+        help="inception: as published FID. The others: each compares only with itself (default: %(default)s)",
     )
     parser.add_argument("--features-weights", metavar="PATH", help="file with the feature network's weights")
     parser.add_argument(
@@ -151,7 +153,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _stats(options: argparse.Namespace) -> None:
-    from sle_gan.metrics import load_extractor
+    from sle_gan.features import load_extractor
 
     _check_output("--output", options.output)
     _check_folder("--real", options.real)
@@ -165,7 +167,8 @@ def _stats(options: argparse.Namespace) -> None:
 
 
 def _score(options: argparse.Namespace) -> None:
-    from sle_gan.metrics import compute_scores, load_extractor
+    from sle_gan.features import load_extractor
+    from sle_gan.metrics import compute_scores
     from sle_gan.metrics.scoring import checked_metrics, features_needed
 
     metrics = checked_metrics(options.metrics.split(","))

@@ -10,6 +10,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `vjp` | outputs of a function and the pullback of cotangents to its variables and inputs |
 | `compile_inference` | a network's forward pass, compiled |
 | `compile_function` | a function of arrays alone, compiled |
+| `full_precision` | float32 products without TF32, for numbers that are compared with others' |
 | `fused` | elementwise operations as one loop, within a compiled function |
 | `name` | `tensorflow` or `jax` |
 | `save_model` | a function of arrays and latents as a SavedModel |
@@ -52,6 +53,7 @@ join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 compile_function = _engine.compile_function
+full_precision = _engine.full_precision
 fused = _engine.fused
 on_cpu = _engine.on_cpu
 on_tensorflow_cpu = _engine.on_tensorflow_cpu
@@ -78,6 +80,7 @@ __all__ = [
     "batch_norm",
     "compile_function",
     "compile_inference",
+    "full_precision",
     "fused",
     "instance_norm",
     "join_workers",

@@ -91,6 +91,11 @@ def fused(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
+def full_precision() -> AbstractContextManager[None]:
+    """Within it, float32 products on a GPU are of float32 numbers, not of TF32's with 10 bits for the fraction."""
+    return jax.default_matmul_precision("highest")
+
+
 def to_device(array: np.ndarray) -> Any:
     """A tensor with a copy of the array, on the device that computes."""
     return jnp.asarray(array)

@@ -17,6 +17,7 @@ from sle_gan.engine.random import RandomStream
 from sle_gan.engine.tensorflow_inference import (
     compile_function,
     compile_inference,
+    full_precision,
     fused,
     on_cpu,
     on_tensorflow_cpu,
@@ -29,6 +30,7 @@ from sle_gan.errors import UserError
 __all__ = [  # beside what is here
     "compile_function",
     "compile_inference",
+    "full_precision",
     "fused",
     "on_cpu",
     "on_tensorflow_cpu",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,17 @@ def fused(fn: Callable[..., Any]) -> Callable[..., Any]:
     convolution take 2.2 ms of a core for 512x512x32, TensorFlow's own chain 12.7.
     """
     return tf.function(fn, jit_compile=True, autograph=False) if on_cpu() else fn
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Within it, float32 products on a GPU are of float32 numbers, not of TF32's with 10 bits for the fraction."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def to_device(array: np.ndarray) -> Any:

@@ -11,11 +11,12 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS, SLEGANConfig
+from sle_gan.errors import UserError
+from sle_gan.features import load_maps
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
-from sle_gan.models.perceptual import vgg16_features
 from sle_gan.pictures import make_grid
 
 
@@ -45,8 +46,12 @@ class SLEGAN(LatentGAN):
 
     @classmethod
     def create(cls, config: Any) -> SLEGAN:
-        perceptual = config.reconstruction_loss == "perceptual"
-        return cls(config, vgg16_features(config.perceptual_weights) if perceptual else None)
+        if config.reconstruction_loss != "perceptual":
+            return cls(config)
+        try:
+            return cls(config, load_maps("vgg16", config.perceptual_weights))
+        except UserError as error:
+            raise UserError(f"--perceptual-weights: {error}") from error
 
     def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
         """Images at both scales."""

@@ -1,9 +1,8 @@
 """Metrics people can trust: FID, KID, MiFID, precision and recall, with their protocol.
 
-Features to numbers is pure numpy. The networks that make features are imported when one is loaded.
+Features to numbers is pure numpy; `sle_gan.features` has the networks that make features.
 """
 
-from sle_gan.metrics.extractors import EXTRACTORS, FeatureExtractor, load_extractor
 from sle_gan.metrics.frechet import StreamingMoments, frechet_distance, frechet_distance_from_moments
 from sle_gan.metrics.images import ImageFolder
 from sle_gan.metrics.kernel import KernelDistance, kernel_distance
@@ -13,9 +12,7 @@ from sle_gan.metrics.scoring import METRICS, Scorer, Scores, compute_scores
 from sle_gan.metrics.statistics import FeatureStatistics, collect_statistics
 
 __all__ = [
-    "EXTRACTORS",
     "METRICS",
-    "FeatureExtractor",
     "FeatureStatistics",
     "ImageFolder",
     "KernelDistance",
@@ -28,7 +25,6 @@ __all__ = [
     "frechet_distance",
     "frechet_distance_from_moments",
     "kernel_distance",
-    "load_extractor",
     "memorization_distance",
     "memorization_informed_distance",
     "precision_recall",

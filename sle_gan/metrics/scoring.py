@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import trange
 
 from sle_gan.errors import UserError
-from sle_gan.metrics.extractors import FeatureExtractor
+from sle_gan.features import FeatureExtractor
 from sle_gan.metrics.frechet import frechet_distance, frechet_distance_from_moments
 from sle_gan.metrics.kernel import kernel_distance
 from sle_gan.metrics.memorization import memorization_distance, memorization_informed_distance
@@ -236,8 +236,8 @@ def _warnings(real: FeatureStatistics, fake: FeatureStatistics, metrics: Sequenc
         )
     if fewest < _ENOUGH_FOR_NEIGHBOURS and ("kid" in metrics or "pr" in metrics):
         found.append(f"{fewest} images are few: KID, precision and recall are noisy below {_ENOUGH_FOR_NEIGHBOURS}")
-    if real.extractor == "mobilenet":
-        found.append("MobileNet features: not comparable with published FID, only with other runs of the same features")
+    if real.extractor != "inception":
+        found.append(f"{real.extractor} features: not comparable with published FID, only with the same features")
     prepared = real.protocol.get("preparation"), fake.protocol.get("preparation")
     if prepared[0] != prepared[1]:
         found.append(

@@ -14,8 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan.errors import UserError
+from sle_gan.features import FeatureExtractor
 from sle_gan.files import atomic_path
-from sle_gan.metrics.extractors import FeatureExtractor
 from sle_gan.metrics.frechet import StreamingMoments
 
 FORMAT = "sle_gan.statistics/1"

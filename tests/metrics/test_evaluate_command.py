@@ -33,9 +33,9 @@ def check_error(result: subprocess.CompletedProcess[str], message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folders(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def folders(shared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Twelve pictures of the first class and ten of the last, small."""
-    source = sorted((shared / "data" / "flowers17").glob("*.jpg"))
+    source = sorted((shared_folder / "data" / "flowers17").glob("*.jpg"))
     root = tmp_path_factory.mktemp("pictures")
     for name, paths in (("real", source[:12]), ("fake", source[-10:])):
         (root / name).mkdir()

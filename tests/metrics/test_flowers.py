@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from sle_gan.features import FeatureExtractor
 from sle_gan.metrics import (
-    FeatureExtractor,
     ImageFolder,
     frechet_distance,
     kernel_distance,

@@ -36,8 +36,8 @@ def test_diagonal_moments_by_hand():
     assert distance == pytest.approx(33)
 
 
-def test_equals_the_reference(shared: Path):
-    golden = np.load(shared / "golden" / "frechet.npz")
+def test_equals_the_reference(shared_folder: Path):
+    golden = np.load(shared_folder / "golden" / "frechet.npz")
     a, b, expected = golden["a"], golden["b"], float(golden["fid"])
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-8)
     assert frechet_distance_from_moments(*moments(a), *moments(b)) == pytest.approx(expected, rel=1e-8)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from sle_gan.errors import UserError
+from sle_gan.features import FeatureExtractor
 from sle_gan.metrics import (
-    FeatureExtractor,
     FeatureStatistics,
     ImageFolder,
     Scorer,

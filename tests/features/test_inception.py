@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from sle_gan.errors import UserError
-from sle_gan.metrics import FeatureExtractor, frechet_distance, inception_weights, load_extractor
-from sle_gan.metrics.download import HashMismatch, download
-from sle_gan.metrics.inception_files import SCOPES
+from sle_gan.features import FeatureExtractor, inception_weights, load_extractor
+from sle_gan.features.download import HashMismatch, download
+from sle_gan.features.inception_files import SCOPES
+from sle_gan.metrics import frechet_distance
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the extra torch")
 
@@ -72,8 +73,8 @@ def inception(graph_path: Path) -> FeatureExtractor:
     return load_extractor("inception", graph_path)
 
 
-def check_golden(extractor: FeatureExtractor, shared: Path) -> None:
-    golden = np.load(shared / "golden" / "inception_fid.npz")
+def check_golden(extractor: FeatureExtractor, shared_folder: Path) -> None:
+    golden = np.load(shared_folder / "golden" / "inception_fid.npz")
     features = extractor(golden["images"])
     assert features.dtype == np.float32 and features.shape == (16, 2048)
     error = np.abs(features - golden["features"]).max() / np.abs(golden["features"]).max()
@@ -82,27 +83,29 @@ def check_golden(extractor: FeatureExtractor, shared: Path) -> None:
     assert frechet_distance(features[:8], features[8:]) == pytest.approx(expected, rel=1e-4)
 
 
-def test_equals_the_reference_from_the_frozen_graph(inception: FeatureExtractor, shared: Path):
-    check_golden(inception, shared)
+def test_equals_the_reference_from_the_frozen_graph(inception: FeatureExtractor, shared_folder: Path):
+    check_golden(inception, shared_folder)
 
 
-def test_equals_the_reference_from_the_pytorch_port(torch_path: Path, inception: FeatureExtractor, shared: Path):
+def test_equals_the_reference_from_the_pytorch_port(torch_path: Path, inception: FeatureExtractor, shared_folder: Path):
     extractor = load_extractor("inception", torch_path)
-    check_golden(extractor, shared)
+    check_golden(extractor, shared_folder)
     assert extractor.version == inception.version  # the same weights, whichever file they came from
 
 
-def test_equals_the_reference_on_jax(inception: FeatureExtractor, keras_home: Path, shared: Path, tmp_path: Path):
+def test_equals_the_reference_on_jax(
+    inception: FeatureExtractor, keras_home: Path, shared_folder: Path, tmp_path: Path
+):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("needs the extra jax")
     converted = next(keras_home.glob("models/sle_gan_inception_*.h5"))  # made by the fixture
     code = (
         "import sys, numpy as np\n"
-        "from sle_gan.metrics import load_extractor\n"
+        "from sle_gan.features import load_extractor\n"
         "images = np.load(sys.argv[2])['images']\n"
         "np.save(sys.argv[3], load_extractor('inception', sys.argv[1])(images))\n"
     )
-    golden = shared / "golden" / "inception_fid.npz"
+    golden = shared_folder / "golden" / "inception_fid.npz"
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     command = [sys.executable, "-c", code, str(converted), str(golden), str(tmp_path / "features.npy")]
     subprocess.run(command, env=environment, check=True, timeout=300)

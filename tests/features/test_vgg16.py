@@ -12,8 +12,9 @@ from keras import ops
 
 from sle_gan import engine, losses
 from sle_gan.errors import UserError
+from sle_gan.features import load_maps
+from sle_gan.features.vgg16 import LAYERS
 from sle_gan.models import Generator
-from sle_gan.models.perceptual import LAYERS, vgg16_features
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +30,13 @@ def test_features_are_those_of_keras_applications(vgg) -> None:
     images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
     prepared = keras.applications.vgg16.preprocess_input((images + 1) * 127.5)
     expected = keras.Model(network.inputs, [network.get_layer(name).output for name in LAYERS])(prepared)
-    for ours, theirs in zip(vgg16_features(path)(images), expected):
+    for ours, theirs in zip(load_maps("vgg16", path)(images), expected):
         scale = np.abs(ops.convert_to_numpy(theirs)).max()
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * scale)
 
 
 def test_the_loss_is_zero_for_equal_images_and_pulls_towards_the_target(vgg) -> None:
-    loss = losses.perceptual(vgg16_features(vgg[1]))
+    loss = losses.perceptual(load_maps("vgg16", vgg[1]))
     random = np.random.default_rng(0)
     target, image = (ops.convert_to_tensor(random.uniform(-1, 1, (1, 32, 32, 3)), "float32") for _ in range(2))
     assert float(loss(target, target)) == pytest.approx(0, abs=1e-6)
@@ -51,7 +52,7 @@ def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
     (tmp_path / "garbage.h5").write_bytes(b"garbage")
     for name in ("generator_weights.h5", "dense.weights.h5", "garbage.h5", "missing.h5"):
         with pytest.raises(UserError, match=name):
-            vgg16_features(tmp_path / name)
+            load_maps("vgg16", tmp_path / name)
 
 
 def test_a_run_with_the_perceptual_loss(vgg, pictures: Path, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from sle_gan.errors import UserError
+from sle_gan.features.download import HashMismatch, download, keras_cache
+from sle_gan.features.inception_files import PARTS, SCOPES, read_foreign
 from sle_gan.files import atomic_path
-from sle_gan.metrics.download import HashMismatch, download, keras_cache
-from sle_gan.metrics.inception_files import PARTS, SCOPES, read_foreign
 
 FORMAT = "sle_gan.inception-2015-12-05/1"
 EPSILON = 1e-3  # of every BatchNorm: `variance_epsilon` in the frozen graph

@@ -1,30 +1,26 @@
-"""From images to feature vectors: one interface, two networks.
+"""The two ways in which a frozen network is used, and what the networks share.
 
-`load_extractor("inception")` gives the numbers that papers publish; `load_extractor("mobilenet")` is small
-and fast, and its distances compare only with each other.
+A `FeatureExtractor` makes one vector of each uint8 image, in numpy; a `FeatureMaps` is a part of a computation.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.errors import UserError
-from sle_gan.metrics.resize import resize_bilinear
+from sle_gan.features.resize import resize_bilinear
 
 if TYPE_CHECKING:
     import keras
 
-WEIGHTS_VARIABLE = "SLE_GAN_FEATURES_WEIGHTS"
-EXTRACTORS = ("inception", "mobilenet")
 Item = TypeVar("Item")
 
 
@@ -34,7 +30,7 @@ class FeatureExtractor(ABC):
     The network always sees batches of exactly `batch_size` images, the last one padded: an image's features
     do not depend on how many others came with it, and a compiled network is compiled once.
 
-    name: "inception" or "mobilenet".
+    name: of the module in `sle_gan.features`.
     version: network, layer, preprocessing and a digest of the weights. Two statistics compare if and only
         if their versions are equal.
     dimension: features per image.
@@ -75,53 +71,49 @@ class FeatureExtractor(ABC):
 
         def prepare(item: Any) -> np.ndarray | None:
             image = item if load is None else load(item)
-            return None if image is None else resize_bilinear(checked_image(image), self.side)
+            return None if image is None else self.prepare(checked_image(image))
 
         prepared = (image for image in ordered_map(prepare, items, workers) if image is not None)
         while batch := list(itertools.islice(prepared, self.batch_size)):
             padded = np.zeros((self.batch_size, self.side, self.side, 3), np.float32)
             padded[: len(batch)] = batch
-            padded *= 2 / 255
-            padded -= 1
-            yield np.asarray(self._forward(padded), np.float32)[: len(batch)]
+            # Here, because importing the metrics loads no backend.
+            from sle_gan import engine
+
+            with engine.full_precision():  # TF32 would move a feature by 1e-3 of itself, from card to card
+                features = np.asarray(self._forward(padded), np.float32)
+            yield features[: len(batch)]
+
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        """uint8 (H, W, 3) to what the network takes, float32 (side, side, 3); what `describe` says in words."""
+        resized = resize_bilinear(image, self.side)
+        resized *= 2 / 255
+        resized -= 1
+        return resized
 
     @abstractmethod
     def _forward(self, images: np.ndarray) -> np.ndarray:
-        """(batch_size, side, side, 3) in -1..1 to (batch_size, D)."""
+        """Prepared images (batch_size, side, side, 3) to (batch_size, D)."""
 
 
-def load_extractor(name: str, weights: str | os.PathLike[str] | None = None, batch_size: int = 32) -> FeatureExtractor:
-    """The extractor of that name, ready to use.
+class FeatureMaps(ABC):
+    """A frozen network up to some of its maps; differentiable with respect to the images.
 
-    weights: a file; by default $SLE_GAN_FEATURES_WEIGHTS, else the Keras cache, else a download.
-    batch_size: images in one pass through the network. A matter of speed and memory, not of results.
+    Its weights are constants: in no optimizer and in no checkpoint, which keeps `version` instead.
 
-    Raises:
-        UserError: for an unknown name, a file that does not fit, or when no weights can be had; the message
-            says which ways there are to provide them.
+    name: of the module in `sle_gan.features`.
+    version: network, taps and a digest of the weights.
+    channels, strides: of each map; a stride divides the image's side.
     """
-    if name not in EXTRACTORS:
-        raise UserError(f"features {name!r}: expected one of {', '.join(EXTRACTORS)}")
-    if batch_size < 1:
-        raise UserError(f"batch size {batch_size}: expected a positive number")
-    if weights is None:
-        weights = os.environ.get(WEIGHTS_VARIABLE) or None
-    path = None if weights is None else Path(weights).expanduser()
-    if path is not None and not path.is_file():
-        raise UserError(f"there is no file with features weights at {path}")
-    extractor = _import_class(name)(path)
-    extractor.batch_size = batch_size
-    return extractor
 
+    name: str
+    version: str
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
 
-def _import_class(name: str) -> Callable[[Path | None], FeatureExtractor]:
-    if name == "inception":
-        from sle_gan.metrics.inception import InceptionExtractor
-
-        return InceptionExtractor
-    from sle_gan.metrics.mobilenet import MobileNetExtractor
-
-    return MobileNetExtractor
+    @abstractmethod
+    def __call__(self, images: Any) -> Sequence[Any]:
+        """RGB images (B, H, W, 3) float with black at -1 and white at 1 -> maps (B, H / stride, W / stride, C)."""
 
 
 def checked_image(image: Any) -> np.ndarray:
@@ -130,6 +122,26 @@ def checked_image(image: Any) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise UserError(f"an image has shape {array.shape} and type {array.dtype}; expected uint8 (H, W, 3)")
     return array
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """12 hex digits that differ for different weights, whichever file they came from."""
+    return hashlib.sha256(b"".join(array.astype("<f4").tobytes() for array in arrays)).hexdigest()[:12]
+
+
+def fold_batch_norm(
+    kernel: np.ndarray, norm: Sequence[np.ndarray], epsilon: float, depthwise: bool = False
+) -> list[np.ndarray]:
+    """Kernel and bias of a convolution with the batch norm behind it folded in, float64: rounded once, by the layer.
+
+    Args:
+        kernel: (height, width, in, out), or (height, width, channels, 1) where `depthwise`.
+        norm: gamma, beta, mean and variance, one number for each channel that comes out.
+    """
+    gamma, beta, mean, variance = (array.astype(np.float64) for array in norm)
+    scale = gamma / np.sqrt(variance + epsilon)
+    scaled = kernel * (scale[:, None] if depthwise else scale)
+    return [scaled, beta - mean * scale]
 
 
 @contextmanager

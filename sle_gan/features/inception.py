@@ -16,8 +16,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from sle_gan.metrics.extractors import FeatureExtractor, compiled, plain_keras
-from sle_gan.metrics.inception_weights import fold, load_tensors, tensors_digest
+from sle_gan.features.base import FeatureExtractor, compiled, plain_keras
+from sle_gan.features.inception_weights import fold, load_tensors, tensors_digest
 
 
 class InceptionExtractor(FeatureExtractor):
@@ -125,3 +125,6 @@ def _block_e(x, block: str, pool):
 
 def _block_conv(block: str, x, branch: str, filters: int, size: int | tuple[int, int], **options):
     return _conv(x, f"{block}.{branch}", filters, size, **options)
+
+
+EXTRACTOR = InceptionExtractor

@@ -1,14 +1,14 @@
-"""MobileNet features for machines without Inception's weights or the time for it: 1024 per image.
+"""MobileNet v1 (Howard et al. 2017, arXiv 1704.04861) with alpha 1 and the ImageNet weights of Keras.
 
-MobileNet v1 (Howard et al. 2017, arXiv 1704.04861) with alpha 1 and the ImageNet weights of
-`keras.applications.MobileNet`, up to `conv_pw_12_relu`: the last but one pointwise convolution, less tied to
-ImageNet's classes than the last. BatchNorm is folded into the convolutions, half as fast again as Keras's own
-model. A Fréchet distance of these features is not FID: it compares only with others of the same features.
+The weights are those of `keras.applications.MobileNet`, up to `conv_pw_12_relu`: the last but one pointwise
+convolution, less tied to ImageNet's classes than the last. BatchNorm is folded into the convolutions, half as fast
+again as Keras's own model. As an extractor it is for machines without Inception's weights or the time for it. A
+Fréchet distance of these features is not FID: it compares only with others of the same features.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ import numpy as np
 from keras import layers
 
 from sle_gan.errors import UserError
-from sle_gan.metrics.download import download, keras_cache
-from sle_gan.metrics.extractors import FeatureExtractor, compiled, plain_keras
+from sle_gan.features.base import FeatureExtractor, FeatureMaps, compiled, digest, fold_batch_norm, plain_keras
+from sle_gan.features.download import download, keras_cache
 
 LAST_LAYER = "conv_pw_12_relu"
 _BLOCKS = (  # (channels, stride) of each depthwise + pointwise pair, conv_dw_1/conv_pw_1 to conv_dw_12/conv_pw_12
@@ -46,45 +46,65 @@ class MobileNetExtractor(FeatureExtractor):
     side = 224
 
     def __init__(self, weights: Path | None = None) -> None:
-        path = weights if weights is not None else _cached_or_downloaded()
         with plain_keras():
-            network = build_network()
-            arrays = read_weights(path, network)
-            for name in _CONVOLUTIONS:
-                network.get_layer(name).set_weights(_fold(name, *arrays[name]))
+            image, maps = build_network((self.side, self.side, 3))
+            network = keras.Model(image, layers.GlobalAveragePooling2D()(maps[LAST_LAYER]), name="mobilenet")
             self._network = compiled(network)
-        digest = hashlib.sha256(b"".join(a.astype("<f4").tobytes() for n in _CONVOLUTIONS for a in arrays[n]))
-        self.version = f"mobilenet-1.0-224/{LAST_LAYER}/bilinear-224/{digest.hexdigest()[:12]}"
+        weights_digest = load(network, weights)
+        self.version = f"mobilenet-1.0-224/{LAST_LAYER}/bilinear-224/{weights_digest}"
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
         return self._network.predict_on_batch(images)
 
 
-def build_network() -> keras.Model:
-    """(B, 224, 224, 3) in -1..1 to (B, 1024)."""
-    image = keras.Input((224, 224, 3))
-    x = _padded(image)
-    x = layers.Conv2D(32, 3, 2, activation="relu6", kernel_initializer="zeros", name="conv1")(x)  # 112
+class MobileNetMaps(FeatureMaps):
+    """The activated pointwise convolutions 3, 5, 11 and 12; the first three are the last of their size."""
+
+    name = "mobilenet"
+    channels = (128, 256, 512, 1024)
+    strides = (4, 8, 16, 32)
+    taps = ("conv_pw_3", "conv_pw_5", "conv_pw_11", "conv_pw_12")
+
+    def __init__(self, weights: Path | None = None) -> None:
+        image, maps = build_network((None, None, 3))
+        self._network = keras.Model(image, [maps[f"{tap}_relu"] for tap in self.taps], name="mobilenet")
+        self._network.trainable = False
+        self.version = f"mobilenet-1.0/{'+'.join(self.taps)}/{load(self._network, weights)}"
+
+    def __call__(self, images: Any) -> Sequence[Any]:
+        return self._network(images, training=False)
+
+
+def build_network(shape: tuple[int | None, int | None, int]) -> tuple[Any, dict[str, Any]]:
+    """Images in -1..1, and the map of every pointwise convolution under the name that Keras gives its activation."""
+    image = keras.Input(shape)
+    x = _convolution(_padded(image), "conv1", 32, 3, 2)  # side / 2
+    maps = {}
     for i, (channels, stride) in enumerate(_BLOCKS, start=1):
         x = _padded(x) if stride == 2 else x
         padding = "valid" if stride == 2 else "same"
         x = layers.DepthwiseConv2D(3, stride, padding, activation="relu6", name=f"conv_dw_{i}")(x)
-        x = layers.Conv2D(channels, 1, activation="relu6", kernel_initializer="zeros", name=f"conv_pw_{i}")(x)
-    return keras.Model(image, layers.GlobalAveragePooling2D()(x), name="mobilenet")  # over 7x7
+        x = maps[f"conv_pw_{i}_relu"] = _convolution(x, f"conv_pw_{i}", channels, 1, 1)
+    return image, maps
 
 
-def _padded(x):
+def _convolution(x: Any, name: str, filters: int, size: int, stride: int) -> Any:
+    # Zeros, for every kernel is about to be replaced.
+    return layers.Conv2D(filters, size, stride, activation="relu6", kernel_initializer="zeros", name=name)(x)
+
+
+def _padded(x: Any) -> Any:
     """One pixel at the right and at the bottom, as TensorFlow pads an even map for stride 2."""
     return layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
 
 
-def _fold(name: str, kernel: np.ndarray, *norm: np.ndarray) -> list[np.ndarray]:
-    """Kernel and bias with the BatchNorm in them; in float64, rounded once."""
-    gamma, beta, mean, variance = (array.astype(np.float64) for array in norm)
-    scale = gamma / np.sqrt(variance + _EPSILON)
-    # The output channels: the last axis, but the last but one of a depthwise kernel (3, 3, channels, 1).
-    scaled = kernel * (scale[:, None] if "_dw_" in name else scale)
-    return [scaled.astype(np.float32), (beta - mean * scale).astype(np.float32)]
+def load(network: keras.Model, weights: Path | None) -> str:
+    """Puts the weights into the network, batch norm folded in; returns their digest."""
+    arrays = read_weights(weights if weights is not None else _cached_or_downloaded(), network)
+    for name in _CONVOLUTIONS:
+        kernel, *norm = arrays[name]
+        network.get_layer(name).set_weights(fold_batch_norm(kernel, norm, _EPSILON, depthwise="_dw_" in name))
+    return digest(array for name in _CONVOLUTIONS for array in arrays[name])
 
 
 def read_weights(path: Path, network: keras.Model) -> Arrays:
@@ -152,3 +172,7 @@ def _cached_or_downloaded() -> Path:
             f"(2) give --features-weights PATH, where PATH is {_FILE} or the .weights.h5 of MobileNet cut at "
             f"{LAST_LAYER}; (3) set SLE_GAN_FEATURES_WEIGHTS to such a path"
         ) from error
+
+
+EXTRACTOR = MobileNetExtractor
+MAPS = MobileNetMaps

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sle_gan.errors import UserError
-from sle_gan.metrics import FeatureExtractor, load_extractor
-from sle_gan.metrics.resize import resize_bilinear
+from sle_gan.features import FeatureExtractor, load_extractor
+from sle_gan.features.resize import resize_bilinear
 
 RANDOM = np.random.default_rng(0)
 
@@ -94,7 +94,7 @@ def test_batch_size_is_a_matter_of_speed(mobilenet: FeatureExtractor, mobilenet_
 
 
 def test_unknown_extractors_and_sizes_are_errors(mobilenet_weights: Path):
-    with pytest.raises(UserError, match="expected one of inception, mobilenet"):
+    with pytest.raises(UserError, match="expected one of inception, mobilenet, efficientnet_lite0"):
         load_extractor("clip")
     with pytest.raises(UserError, match="batch size 0"):
         load_extractor("mobilenet", mobilenet_weights, batch_size=0)
@@ -158,7 +158,8 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path):
 
 
 def test_importing_the_metrics_loads_no_backend():
-    code = "import sys, sle_gan.metrics, sle_gan.cli.evaluate; print({'keras', 'tensorflow', 'jax'} & set(sys.modules))"
+    code = "import sys, sle_gan.features, sle_gan.metrics, sle_gan.cli.evaluate\n"
+    code += "print({'keras', 'tensorflow', 'jax'} & set(sys.modules))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"
     assert importlib.util.find_spec("keras") is not None
