@@ -132,7 +132,7 @@ def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_pat
     assert_refused(wrong, "discriminator_weights.h5", "Generator(")
     missing = run("train.py", *output, "--data-folder", pictures, "--reconstruction-loss", "perceptual",
                   "--perceptual-weights", tmp_path / "vgg.h5")  # fmt: skip
-    assert_refused(missing, "vgg.h5", "no such file")
+    assert_refused(missing, "--perceptual-weights", "there is no file", "vgg.h5")
     done = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--steps", 5)
     assert_refused(done, "has done 6 steps", "--steps is 5")
     assert not runs.exists()
