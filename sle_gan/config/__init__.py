@@ -13,11 +13,12 @@ from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestio
 from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.config.dcgan import DCGANConfig
 from sle_gan.config.lightweight import LightweightConfig
+from sle_gan.config.projected import ProjectedConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 
 CONFIGS: dict[str, type[TrainConfig]] = {
-    config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig)
+    config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig, ProjectedConfig)
 }
 DEFAULT_MODEL = SLEGANConfig.model
 
@@ -29,6 +30,7 @@ __all__ = [
     "CycleGANConfig",
     "DCGANConfig",
     "LightweightConfig",
+    "ProjectedConfig",
     "SLEGANConfig",
     "TrainConfig",
     "config_class",

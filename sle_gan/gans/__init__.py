@@ -13,6 +13,7 @@ GANS = {
     "dcgan": ("dcgan", "DCGAN"),
     "cyclegan": ("cyclegan", "CycleGAN"),
     "lightweight": ("lightweight", "LightweightGAN"),
+    "projected": ("projected", "ProjectedGAN"),
 }
 
 __all__ = ["GAN", "GANS", "make_gan"]

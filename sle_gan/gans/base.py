@@ -74,6 +74,11 @@ class GAN(ABC):
         return {}
 
     @property
+    def constants(self) -> dict[str, str]:
+        """Versions of what training relies on and no checkpoint holds, such as a frozen network's weights, by name."""
+        return {}
+
+    @property
     @abstractmethod
     def exports(self) -> dict[str, Network]:
         """File name -> network that is exported under it."""

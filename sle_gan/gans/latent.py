@@ -126,21 +126,36 @@ class LatentGAN(GAN):
 
     def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         variables = self.discriminator.trainable_variables
-        logs: dict[str, Any] = {}
-        gradients: list[Any] = []
-        for judge in self._judgements():
-            seen = engine.after((images, fakes), gradients)
-            d_losses, pull = engine.vjp(functools.partial(judge, *seen, random), variables)
-            more, _ = pull(cotangents(d_losses, self.discriminator_optimizer))
-            # Waiting keeps TensorFlow from joining this sum with those inside of the gradients, which it does in one
-            # order in a single step and in another one in a loop of steps.
-            gradients = add_gradients(engine.after(gradients, more), more)
-            logs |= d_losses
+        logs, gradients = self._judge_with(
+            self.discriminator, self.discriminator_optimizer, self._judgements(), images, fakes, random
+        )
         penalties, more = self._regularize(images, random)
         if penalties:
             gradients = add_gradients(gradients, more)
         self.discriminator_optimizer.apply(gradients, variables)
         return {**logs, **penalties}
+
+    @staticmethod
+    def _judge_with(
+        network: Network,
+        optimizer: Any,
+        judgements: Sequence[Judgement],
+        images: Any,
+        fakes: list[Any],
+        random: engine.RandomStream,
+    ) -> tuple[dict[str, Any], list[Any]]:
+        """The losses of a discriminator by name, and their gradients to its variables."""
+        logs: dict[str, Any] = {}
+        gradients: list[Any] = []
+        for judge in judgements:
+            seen = engine.after((images, fakes), gradients)
+            d_losses, pull = engine.vjp(functools.partial(judge, *seen, random), network.trainable_variables)
+            more, _ = pull(cotangents(d_losses, optimizer))
+            # Waiting keeps TensorFlow from joining this sum with those inside of the gradients, which it does in one
+            # order in a single step and in another one in a loop of steps.
+            gradients = add_gradients(engine.after(gradients, more), more)
+            logs |= d_losses
+        return logs, gradients
 
     def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
         """Losses of the discriminator that are gradients themselves, and what they add to its gradients."""

@@ -17,7 +17,18 @@ from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
+from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
+
+
+def perceptual_features(config: SLEGANConfig) -> losses.Features | None:
+    """What the perceptual reconstruction loss compares, where that is the loss."""
+    if config.reconstruction_loss != "perceptual":
+        return None
+    try:
+        return load_maps("vgg16", config.perceptual_weights)
+    except UserError as error:
+        raise UserError(f"--perceptual-weights: {error}") from error
 
 
 class SLEGAN(LatentGAN):
@@ -36,7 +47,7 @@ class SLEGAN(LatentGAN):
         super().__init__(
             config,
             lambda name: Generator(config.resolution, name=name, **generator),
-            lambda: Discriminator(config.resolution, **size),
+            self._make_discriminator,
         )
         self.reconstruction_loss = (
             losses.perceptual(features)
@@ -46,12 +57,11 @@ class SLEGAN(LatentGAN):
 
     @classmethod
     def create(cls, config: Any) -> SLEGAN:
-        if config.reconstruction_loss != "perceptual":
-            return cls(config)
-        try:
-            return cls(config, load_maps("vgg16", config.perceptual_weights))
-        except UserError as error:
-            raise UserError(f"--perceptual-weights: {error}") from error
+        return cls(config, perceptual_features(config))
+
+    def _make_discriminator(self) -> Network:
+        config = self.config
+        return Discriminator(config.resolution, width=config.width, channels=CHANNELS[config.channels])
 
     def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
         """Images at both scales."""

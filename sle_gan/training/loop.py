@@ -182,6 +182,7 @@ class Trainer:
             "data": [dataset.digest for dataset in self.datasets],
             "pictures": [len(dataset) for dataset in self.datasets],
             "best": self.best,
+            "constants": self.gan.constants,
         }
 
     def _evaluate(self, evaluation: Evaluation, step: int) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -257,10 +257,21 @@ def _restore(
         raise UserError(
             f"{gan.config.run_folder} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one"
         )
+    _check_constants(gan, meta.get("constants", {}))
     elsewhere = meta["data"] is None
     if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     return meta["step"], Best(*meta["best"]) if meta["best"] else None, elsewhere
+
+
+def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
+    """What the checkpoint relies on and does not hold must be what it was."""
+    for name, version in saved.items():
+        if gan.constants.get(name) != version:
+            raise UserError(
+                f"{gan.config.run_folder} was trained with {name} {version}, and these are {gan.constants.get(name)}; "
+                "give the same weights to go on, or start a new run"
+            )
 
 
 def _describe(gan: GAN) -> str:

@@ -1,0 +1,80 @@
+"""The settings of the projected GAN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from sle_gan.config.base import NETWORKS, TRAINING, check, option, suggestion
+from sle_gan.config.slegan import SLEGANConfig
+
+JUDGES = ("own", "projected")
+# Heads need maps of 64 pixels and more; see models/projected.py.
+SMALLEST_FEATURE_RESOLUTION = 128
+
+
+@dataclass(frozen=True)
+class ProjectedConfig(SLEGANConfig):
+    """Settings of a SLE-GAN whose generator is judged through a frozen pretrained network too."""
+
+    model: ClassVar[str] = "projected"
+    title: ClassVar[str] = "projected: SLE-GAN's generator, judged through a pretrained network too"
+
+    judges: str = option(
+        "own,projected",
+        "who judges, separated by commas: own is SLE-GAN's discriminator, projected looks through a pretrained network",
+        metavar="JUDGES",
+        group=NETWORKS,
+        fixed=True,
+    )
+    own_weight: float = option(1.0, "weight of the own judge in the generator's loss", group=TRAINING)
+    projected_weight: float = option(1.0, "weight of the projected judge in the generator's loss", group=TRAINING)
+    feature_network: Literal["efficientnet_lite0", "mobilenet"] = option(
+        "efficientnet_lite0",
+        "the pretrained network that the projected judge looks through",
+        group=NETWORKS,
+        fixed=True,
+    )
+    feature_weights: str | None = option(
+        None,
+        "file with that network's weights, instead of the package's or a download",
+        metavar="FILE",
+        group=NETWORKS,
+    )
+    feature_resolution: int = option(
+        SMALLEST_FEATURE_RESOLUTION,
+        "side in pixels at which that network sees the images",
+        group=NETWORKS,
+        fixed=True,
+    )
+    head_width: int = option(
+        32,
+        "channels of the projections and of the heads' first convolution; 64 in Projected GAN",
+        group=NETWORKS,
+        fixed=True,
+    )
+
+    @property
+    def judge_names(self) -> tuple[str, ...]:
+        """The judges as names, in the order of `JUDGES`."""
+        names = {name.strip() for name in self.judges.split(",")}
+        return tuple(name for name in JUDGES if name in names)
+
+    def validated(self) -> ProjectedConfig:
+        super().validated()
+        for name in self.judges.split(","):
+            hint = suggestion(name.strip(), JUDGES)
+            check(name.strip() in JUDGES, "--judges", name.strip(), f"some of {','.join(JUDGES)}{hint}")
+        check("projected" in self.judge_names, "--judges", self.judges, "projected among them; --model slegan has none")
+        for name in JUDGES:
+            weight = getattr(self, f"{name}_weight")
+            check(0 < weight < float("inf"), f"--{name}-weight", weight, "a positive number")
+        side = self.feature_resolution
+        check(
+            side >= SMALLEST_FEATURE_RESOLUTION and side % 32 == 0,
+            "--feature-resolution",
+            side,
+            f"a multiple of 32 from {SMALLEST_FEATURE_RESOLUTION} up",
+        )
+        check(self.head_width >= 1, "--head-width", self.head_width, "at least 1")
+        return self

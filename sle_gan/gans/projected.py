@@ -1,0 +1,150 @@
+"""SLE-GAN's generator before two judges: SLE-GAN's discriminator, and heads on a frozen network (arXiv 2111.01007).
+
+The heads see what a picture is of within hundreds of steps, but chase one kind of picture at a time; SLE-GAN's own
+discriminator, with its decoders, keeps the variety. Either may judge alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from sle_gan import engine, losses
+from sle_gan.config import ProjectedConfig
+from sle_gan.errors import UserError
+from sle_gan.features import FeatureMaps, load_maps
+from sle_gan.gans.base import Phase
+from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.optimizers import adam, compute_precision
+from sle_gan.gans.slegan import SLEGAN, perceptual_features
+from sle_gan.models.layers import constant_singular_vectors
+from sle_gan.models.network import Network
+from sle_gan.models.projected import ProjectedDiscriminator, Projection, resize
+
+# What SLE-GAN's discriminator is called with: the images at two scales. The heads' maps follow them.
+SCALES = 2
+
+
+class ProjectedGAN(SLEGAN):
+    """Generator, averaged generator, and one discriminator or two.
+
+    Args:
+        config: validated settings.
+        features: the frozen network; made in the precision in which the GAN computes.
+        perceptual: for the perceptual reconstruction loss, images -> feature maps.
+    """
+
+    config: ProjectedConfig
+
+    def __init__(self, config: ProjectedConfig, features: FeatureMaps, perceptual: losses.Features | None = None):
+        self.features = features
+        self.projection = Projection.draw(features.channels, config.head_width, config.seed)
+        self.own = "own" in config.judge_names
+        super().__init__(config, perceptual)
+        self.heads, self.heads_optimizer = self.discriminator, self.discriminator_optimizer
+        if self.own:
+            with compute_precision(config):
+                self.heads = self._make_heads()
+            self.heads_optimizer = adam(config, config.D_learning_rate, self.heads, "heads_adam", 0.0, 0.99)
+
+    @classmethod
+    def create(cls, config: Any) -> ProjectedGAN:
+        try:
+            with compute_precision(config):
+                features = load_maps(config.feature_network, config.feature_weights)
+        except UserError as error:
+            raise UserError(f"--feature-network {config.feature_network}, --feature-weights: {error}") from error
+        return cls(config, features, perceptual_features(config))
+
+    def _make_discriminator(self) -> Network:
+        return super()._make_discriminator() if self.own else self._make_heads("discriminator")
+
+    def _make_heads(self, name: str = "heads") -> ProjectedDiscriminator:
+        config = self.config
+        return ProjectedDiscriminator(config.feature_resolution, self.projection.widths, config.head_width, name=name)
+
+    @property
+    def constants(self) -> dict[str, str]:
+        return {"features": self.features.version}
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        return {**super().networks, **({"heads": self.heads} if self.own else {})}
+
+    @property
+    def optimizers(self) -> dict[str, Any]:
+        return {**super().optimizers, **({"heads": self.heads_optimizer} if self.own else {})}
+
+    @property
+    def exports(self) -> dict[str, Network]:
+        return {**super().exports, **({"heads_weights.h5": self.heads} if self.own else {})}
+
+    @property
+    def phases(self) -> Sequence[Phase]:
+        judge, generate = super().phases
+        return (judge._replace(updates=("discriminator", "heads")) if self.own else judge), generate
+
+    def look(self, images: Any) -> list[Any]:
+        """What the heads see of images (B, R, R, C) in (-1, 1): maps of four sizes."""
+        images = resize(to_rgb(images), self.config.feature_resolution)
+        return self.projection(self.features(images))
+
+    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        """Images at both scales, and the maps that the heads see of them."""
+        scales = super()._generate(batch_size, random)
+        return [*scales, *self.look(scales[0])]
+
+    def _judgements(self) -> Sequence[Judgement]:
+        return super()._judgements() if self.own else self._head_judgements()
+
+    def _head_judgements(self) -> Sequence[Judgement]:
+        return self._judge_real_maps, self._judge_fake_maps
+
+    def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        logs = super()._update_discriminator(images, fakes, random)
+        if self.own:
+            judgements = self._head_judgements()
+            more, gradients = self._judge_with(self.heads, self.heads_optimizer, judgements, images, fakes, random)
+            self.heads_optimizer.apply(gradients, self.heads.trainable_variables)
+            logs |= more
+        return logs
+
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        return super()._judge_fake(images, fakes[:SCALES], random)
+
+    def _judge_real_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        del fakes
+        maps = self.look(self.prepare_real(images, random))
+        return {"projected_real": losses.hinge_real(self._judge_maps(maps))}
+
+    def _judge_fake_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        del images, random
+        return {"projected_fake": losses.hinge_fake(self._judge_maps(fakes[SCALES:]))}
+
+    def _judge_maps(self, maps: list[Any]) -> Any:
+        with constant_singular_vectors():
+            return self.heads(*maps, training=True)
+
+    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        found = {"projected_generator": losses.hinge_generator(self._judge_maps(fakes[SCALES:]))}
+        weights = {"projected_generator": self.config.projected_weight, "generator": self.config.own_weight}
+        if self.own:
+            found = {**super()._fool(images, fakes[:SCALES], random), **found}
+        return {name: weights[name] * loss for name, loss in found.items()}
+
+    def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return super().previews(real) if self.own else LatentGAN.previews(self, real)
+
+
+def to_rgb(images: Any) -> Any:
+    """Images (B, H, W, 1, 3 or 4) in (-1, 1) as a frozen network sees them, RGB: grey thrice, alpha over white."""
+    channels = images.shape[-1]
+    if channels == 1:
+        return ops.repeat(images, 3, axis=-1)
+    if channels == 4:
+        alpha = (images[..., 3:] + 1.0) / 2.0
+        return images[..., :3] * alpha + (1.0 - alpha)
+    return images
