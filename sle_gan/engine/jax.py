@@ -182,8 +182,28 @@ def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
 
 
 def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
-    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's."""
-    return jax.checkpoint(fn)(*inputs)
+    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's.
+
+    `jax.checkpoint` relies on XLA's barrier alone, which a CPU's program loses before its last search for what is
+    computed twice: it keeps everything there.
+    """
+
+    @jax.custom_vjp
+    def call(*inputs: Any) -> Any:
+        return fn(*inputs)
+
+    def backward(inputs: Any, cotangent: Any) -> Any:
+        return jax.vjp(fn, *_tied(inputs, cotangent))[1](cotangent)
+
+    call.defvjp(lambda *inputs: (fn(*inputs), inputs), backward)
+    return call(*inputs)
+
+
+def _tied(values: Sequence[Any], other: Any) -> list[Any]:
+    """The values, as the results of operations that read the other array too; see TensorFlow's."""
+    first = jax.lax.bitcast_convert_type(jnp.ravel(other)[0].astype(jnp.float32), jnp.uint32)
+    never = (first >> 31) > 1
+    return [jnp.where(never, jnp.zeros_like(value), value) for value in values]
 
 
 def after(values: Any, done: Any) -> Any:

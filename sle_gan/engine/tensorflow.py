@@ -25,15 +25,18 @@ from sle_gan.engine.tensorflow_inference import (
     save_model,
     to_device,
 )
+from sle_gan.engine.tensorflow_order import after, recomputed
 from sle_gan.errors import UserError
 
 __all__ = [  # beside what is here
+    "after",
     "compile_function",
     "compile_inference",
     "full_precision",
     "fused",
     "on_cpu",
     "on_tensorflow_cpu",
+    "recomputed",
     "save_model",
     "to_device",
 ]
@@ -161,39 +164,6 @@ def replica_part(x: Any) -> Any:
 def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
     """variable[indices] <- rows (N, ...), in place; the same on every replica. Rows of one index must be equal."""
     variable.value.scatter_update(tf.IndexedSlices(rows, indices))
-
-
-def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
-    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation.
-
-    What is needed of `fn`'s own intermediate results is computed again there, and what is not needed is not
-    (TensorFlow prunes it): a last convolution, whose gradients need its inputs alone, is not run twice.
-
-    Args:
-        fn: a function of tensors to one tensor; reads no variables and draws no random numbers.
-    """
-
-    @tf.custom_gradient
-    def call(*inputs: Any) -> Any:
-        def gradient(cotangent: Any) -> Any:
-            again = after(list(inputs), [cotangent])
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(again)
-                output = fn(*again)
-            return tape.gradient(output, again, cotangent)
-
-        return fn(*inputs), gradient
-
-    return call(*inputs)
-
-
-def after(values: Any, done: Any) -> Any:
-    """The values, to be used only once everything in `done` is computed.
-
-    TensorFlow runs independent parts of a step side by side, and holds the memory of all of them.
-    """
-    with tf.control_dependencies(tf.nest.flatten(done)):
-        return tf.nest.map_structure(tf.identity, values)
 
 
 # Up to this many images, one fused kernel for each beats the chain of elementwise operations over all.
