@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.config import SLEGANConfig
+from sle_gan.config import DCGANConfig, SLEGANConfig
 from sle_gan.gans import GAN, make_gan
-from sle_gan.gans.optimizers import Accumulator, adam, compute_precision, cotangents
+from sle_gan.gans.optimizers import Accumulator, ScaledAdam, adam, compute_precision, cotangents
 from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
 from sle_gan.training.loop import Trainer
 from sle_gan.training.step import compile_step, steps_per_call
@@ -100,8 +100,8 @@ def test_bfloat16_trains_float32_variables() -> None:
 class Scale(keras.Model):
     """w x, with x = 1e-6: its gradient is too small for float16 unless it is scaled."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str = "scale") -> None:
+        super().__init__(name=name)
         self.w = self.add_weight(name="w", shape=(3,), initializer="ones")
 
 
@@ -125,6 +125,74 @@ def test_float16_scales_its_losses_and_skips_overflows(parts: int) -> None:
     np.testing.assert_allclose(update(np.inf), 0.9, rtol=1e-2)
     (halved,) = ops.convert_to_numpy(cotangents({"loss": ops.ones(())}, optimizer)["loss"]).reshape(1)
     assert halved == scale / 2
+
+
+def test_the_loss_scale_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, as are the names of its state: float16 runs from before it was our own go on as they were."""
+    monkeypatch.setattr(ScaledAdam, "GROWTH_STEPS", 3)
+    ours, theirs = Scale(), Scale()
+    mine = adam(SLEGANConfig(mixed_precision="float16"), 0.1, ours, "scaled")
+    inner = engine.Adam(0.1, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name="scaled")
+    keras_scaled = keras.optimizers.LossScaleOptimizer(inner, dynamic_growth_steps=3, name="scaled")
+    keras_scaled.build(theirs.trainable_variables)
+    names = [{variable.path: variable.dtype for variable in each.variables} for each in (mine, keras_scaled)]
+    assert names[0] == names[1] and len(names[0]) == len(mine.variables)
+    scales = []
+    for gradient in (3.0, np.inf, 1.0, -2.0, 5.0, np.nan, -np.inf, 1.0, 0.0):
+        for optimizer, network in ((mine, ours), (keras_scaled, theirs)):
+            optimizer.apply([ops.convert_to_tensor([1.0, gradient, 2.0])], [network.w])
+        for ours_, theirs_ in zip(sorted(mine.variables, key=lambda v: v.path), by_path(keras_scaled).values()):
+            np.testing.assert_array_equal(ours_, theirs_, err_msg=ours_.path)
+        np.testing.assert_array_equal(ours.w, theirs.w)
+        scales.append(float(mine.dynamic_scale) / ScaledAdam.FIRST_SCALE)
+    assert scales == [1, 0.5, 0.5, 0.5, 1, 0.5, 0.25, 0.25, 0.25]
+    assert int(mine.iterations) == 6  # those that were not left out
+
+
+def by_path(optimizer: Any) -> dict[str, Any]:
+    """An optimizer's variables in the order of their paths; of two with one path the last."""
+    return dict(sorted((variable.path, variable) for variable in optimizer.variables))
+
+
+def test_the_loss_scale_stays_within_limits() -> None:
+    network = Scale()
+    optimizer = adam(SLEGANConfig(mixed_precision="float16"), 0.1, network, "scaled")
+    for scale, gradient, expected in ((1.0, np.inf, 1.0), (2.0**24, 1.0, 2.0**24)):
+        optimizer.dynamic_scale.assign(scale)
+        optimizer.step_counter.assign(ScaledAdam.GROWTH_STEPS - 1)
+        optimizer.apply([ops.convert_to_tensor(np.full(3, gradient, np.float32))], [network.w])
+        assert float(optimizer.dynamic_scale) == expected and int(optimizer.step_counter) == 0
+
+
+def test_float16_trains_in_a_compiled_step() -> None:
+    """The first steps overflow and change no weight; when the scale has fallen far enough, they move."""
+    devices, size = engine.Devices(), {"resolution": 32, "width": 8, "latent": 16, "batch_size": 4}
+    with devices.scope():
+        gan = make_gan(DCGANConfig(mixed_precision="float16", **size))
+    optimizer = gan.optimizers["generator"]
+    optimizer.dynamic_scale.assign(2.0**24)
+    before = numbers(gan.state())["generator/to_image/kernel"]
+    step, k = compile_step(gan, devices), 0
+    while not int(optimizer.iterations.value):
+        np.testing.assert_array_equal(gan.networks["generator"].to_image.kernel, before)
+        (logs,) = step([(IMAGES[:4, :32, :32],)], k)
+        assert all(np.isfinite(value) for value in logs.values())
+        k += 1
+        assert k < 25, "the scale does not fall"
+    assert k > 1 and float(optimizer.dynamic_scale.value) == 2.0 ** (25 - k)
+    assert np.abs(gan.networks["generator"].to_image.kernel - before).max() > 1e-5
+
+
+def test_two_variables_of_one_name_are_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, gan = make()
+    variables = gan.optimizers["generator"].variables
+    twin = keras.Variable(0.0, name=variables[-1].name)
+    twin._path = variables[-1].path
+    monkeypatch.setattr(type(gan), "buffers", {"pool": variables[0]})  # one more name, no twin
+    assert "buffer/pool" in gan.state()
+    gan.optimizers["generator"]._track_variable(twin)
+    with pytest.raises(ValueError, match=f"optimizer/generator/{variables[-1].name}"):
+        gan.state()
 
 
 def test_adam_equals_pytorch() -> None:

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
+from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.random import RandomStream
 from sle_gan.errors import UserError
 
@@ -150,7 +151,7 @@ def leaky_relu(x: Any, slope: float) -> Any:
     return jnp.where(x > 0, x, slope * x)
 
 
-class Adam(keras.optimizers.Adam):
+class Adam(ConditionalAdam):
     """Adam as PyTorch has it: epsilon is added to the square root of the unbiased second moment.
 
     Keras adds it to that of the biased one: its epsilon is as good as 30 times larger in the first steps.
@@ -160,10 +161,11 @@ class Adam(keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
         step = jnp.asarray(self.iterations + 1, keras.config.floatx())
-        self.assign(m, m + (gradient - m) * (1.0 - self.beta_1))
-        self.assign(v, v + (jnp.square(gradient) - v) * (1.0 - self.beta_2))
+        on = 1.0 if self.applied is None else jnp.asarray(self.applied, keras.config.floatx())
+        self.assign(m, m + (gradient - m) * ((1.0 - self.beta_1) * on))
+        self.assign(v, v + (jnp.square(gradient) - v) * ((1.0 - self.beta_2) * on))
         unbiased = m / (1.0 - self.beta_1**step), v / (1.0 - self.beta_2**step)
-        self.assign_sub(variable, learning_rate * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
+        self.assign_sub(variable, (learning_rate * on) * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
 
 
 def all_gather(x: Any) -> Any:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.random import RandomStream
 from sle_gan.engine.tensorflow_inference import (
     compile_function,
@@ -119,7 +120,7 @@ def leaky_relu(x: Any, slope: float) -> Any:
     return activate(x)
 
 
-class Adam(keras.optimizers.Adam):
+class Adam(ConditionalAdam):
     """Adam as PyTorch has it, with one fused kernel for each variable, where Keras has twenty operations.
 
     PyTorch adds epsilon to the square root of the unbiased second moment, Keras and TensorFlow to that of the biased
@@ -130,11 +131,18 @@ class Adam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, keras.config.floatx())
         unbiased_2 = tf.sqrt(1.0 - tf.pow(float(self.beta_2), step))
         rate = learning_rate * unbiased_2 / (1.0 - tf.pow(float(self.beta_1), step))
-        super()._backend_update_step(grads, trainable_variables, tf.stack([rate, self.epsilon * unbiased_2]))
+        numbers = [rate, self.epsilon * unbiased_2]
+        if self.applied is not None:
+            numbers.append(tf.cast(self.applied, rate.dtype))
+        super()._backend_update_step(grads, trainable_variables, tf.stack(numbers))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        learning_rate, epsilon = tf.unstack(learning_rate)
+        learning_rate, epsilon, *applied = tf.unstack(learning_rate)
+        betas = [self.beta_1, self.beta_2]
+        for on in applied:  # one number, or none
+            learning_rate *= on
+            betas = [tf.where(on > 0, beta, 1.0) for beta in betas]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -142,8 +150,8 @@ class Adam(keras.optimizers.Adam):
             beta1_power=0.0,  # the learning rate is corrected for the bias already
             beta2_power=0.0,
             lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            beta1=betas[0],
+            beta2=betas[1],
             epsilon=epsilon,
             grad=gradient,
         )
