@@ -17,6 +17,7 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.config import DCGANConfig, SLEGANConfig
+from sle_gan.engine import nvidia
 from sle_gan.gans import GAN, make_gan
 from sle_gan.gans.optimizers import Accumulator, ScaledAdam, adam, compute_precision, cotangents
 from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
@@ -42,10 +43,76 @@ def test_many_steps_in_a_call_and_resident_images_change_no_bit() -> None:
     logs = [step([batch], k)[0] for k, batch in enumerate(batches)]
     expected = numbers(gan.state())
     for resident, feed in ((None, batches), ([IMAGES], [(rows,) for rows in indices])):
-        devices, gan = make()
+        devices, gan = make(steps_per_call=2)  # three steps: a full call, and one that is not
         assert compile_step(gan, devices, resident)(feed, 0) == logs
         for name, value in numbers(gan.state()).items():
             np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_one_program_makes_any_number_of_steps(any_devices: engine.Devices) -> None:
+    """A resumed run begins between two intervals, and a run may end anywhere: nothing is compiled a second time."""
+    traced, count = [], keras.Variable(np.int32(0))
+
+    def step(batch: Any, random: engine.RandomStream) -> dict[str, Any]:
+        traced.append(None)
+        count.assign_add(1)
+        return {"step": ops.cast(random.step, "float32"), "mean": ops.mean(ops.cast(batch[0], "float32"))}
+
+    run = any_devices.compile(step, [count], seed=0, steps=4)
+    k = 0
+    for steps in (1, 4, 3, 9, 2):
+        logs = run([(np.full((2, 3), i, np.uint8),) for i in range(k, k + steps)], k)
+        assert logs == [{"step": i, "mean": i} for i in range(k, k + steps)]
+        k += steps
+        assert int(count.value) == k and len(traced) == 1
+
+
+@pytest.fixture(params=["cpu", "xla"])
+def any_devices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> engine.Devices:
+    """The CPU, and what TensorFlow would have on a GPU, as far as a CPU can be taken for one."""
+    if request.param == "cpu" or engine.name == "jax":
+        return engine.Devices()
+    return pretended_gpu(monkeypatch, lambda *_: None)
+
+
+def pretended_gpu(monkeypatch: pytest.MonkeyPatch, set_memory_growth: Any) -> engine.Devices:
+    import tensorflow as tf
+
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.config, "list_physical_devices", lambda kind: [gpu])
+        patched.setattr(tf.config.experimental, "set_memory_growth", set_memory_growth)
+        return engine.Devices()
+
+
+@pytest.mark.skipif(engine.name == "jax", reason="JAX compiles every step with XLA")
+def test_a_whole_step_as_a_gpu_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of XLA, resident images, barriers and float16's loss scale; two calls of unequal length, one program."""
+    devices = pretended_gpu(monkeypatch, lambda *_: None)
+    gan = make_gan(DCGANConfig(mixed_precision="float16", resolution=32, width=8, latent=16, batch_size=4))
+    step, traced = gan.train_step, []
+    monkeypatch.setattr(gan, "train_step", lambda *args: traced.append(None) or step(*args))
+    run = compile_step(gan, devices, [IMAGES[:, :32, :32]])
+    logs = [*run([(np.arange(4, dtype=np.int32),)] * 7, 0), *run([(np.arange(4, dtype=np.int32),)] * 10, 7)]
+    assert len(logs) == 17 and len(traced) == 1
+    assert all(np.isfinite(value) for each in logs for value in each.values())
+    left_out = 17 - int(gan.optimizers["discriminator"].iterations)
+    assert left_out < 10 and len({each["real"] for each in logs[left_out:]}) == 17 - left_out
+
+
+@pytest.mark.skipif(engine.name == "jax", reason="JAX grows no memory")
+@pytest.mark.parametrize(("memory", "resident"), [(8 * 2**30, 2 * 2**30), (None, 2**30)])
+def test_a_gpu_of_a_process_that_has_computed(
+    monkeypatch: pytest.MonkeyPatch, memory: int | None, resident: int
+) -> None:
+    """A notebook: memory growth can be set no more. A quarter of the card's memory takes a training set."""
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(nvidia, "gpu_memory", lambda: memory)
+    devices = pretended_gpu(monkeypatch, refuse)
+    assert devices.accelerated and devices.fits(resident) and not devices.fits(resident + 1)
 
 
 def test_accumulated_parts_equal_one_large_batch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +194,7 @@ def test_float16_scales_its_losses_and_skips_overflows(parts: int) -> None:
     assert halved == scale / 2
 
 
+@pytest.mark.skipif(engine.name == "jax", reason="Keras's own assigns within a branch")
 def test_the_loss_scale_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit, as are the names of its state: float16 runs from before it was our own go on as they were."""
     monkeypatch.setattr(ScaledAdam, "GROWTH_STEPS", 3)
@@ -238,14 +306,16 @@ def test_calls_end_where_something_is_to_be_done(
 ) -> None:
     config = SLEGANConfig(checkpoint_every=checkpoint_every, sample_every=sample_every, steps_per_call=asked)
     usual = steps_per_call(config, accelerated)
-    assert usual == asked if asked else 1 <= usual <= 10
+    assert usual == min(asked or (10 if accelerated else 1), checkpoint_every, sample_every)
     trainer = Trainer.__new__(Trainer)
     trainer.config, trainer.evaluation = config, None
     trainer.devices = type("Devices", (), {"accelerated": accelerated})()  # type: ignore[assignment]
     step = 0
     while step < last:
         count = trainer._steps_of_a_call(step, last)
-        assert count in (1, usual)
+        assert 1 <= count <= usual
+        if count < usual:  # something is to be done after it
+            assert not all((step + count) % every for every in (checkpoint_every, sample_every)) or step + count == last
         for passed in range(step + 1, step + count):
             assert passed % checkpoint_every and passed % sample_every
         step += count

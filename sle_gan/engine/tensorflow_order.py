@@ -45,7 +45,7 @@ def after(values: Any, done: Any) -> Any:
     """
     others = tf.nest.flatten(done)
     if _compiled_by_xla():
-        return _behind_barrier(values, others) if others else values
+        return _behind_barrier(values, others) if others and tf.nest.flatten(values) else values
     with tf.control_dependencies(others):
         return tf.nest.map_structure(tf.identity, values)
 
