@@ -56,6 +56,11 @@ def test_matrix_products() -> None:
     assert count(lambda a, b: tf.einsum("bij,bjc->bic", a, b), (4, 2, 5), (4, 5, 3)) == {"Einsum": 2 * 4 * 2 * 5 * 3}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_the_rate_of_matrix_products_in_every_precision(precision: str) -> None:
+    assert training.matrix_product_rate(precision, size=8, repeats=1) > 0
+
+
 @pytest.mark.slow
 def test_a_training_step_at_256_pixels() -> None:
     """By layer and by hand: G 19.5 GFLOP forward, D 10.9 on a real image and 3.3 on a fake one.

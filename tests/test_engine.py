@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -93,3 +96,78 @@ def test_replicas_draw_different_numbers(replicas: dict) -> None:
 
 def test_replicas_hold_the_same_variables_afterwards(replicas: dict) -> None:
     assert replicas["largest_replica_difference"] == 0.0
+
+
+def run_by_xla(fn: Callable[..., Any]) -> Any:
+    if engine.name == "jax":
+        import jax
+
+        return jax.jit(fn)
+    import tensorflow as tf
+
+    return tf.function(fn, jit_compile=True, autograph=False)
+
+
+def optimized_program(fn: Callable[..., Any], *inputs: Any) -> str:
+    """What XLA makes of a function on this machine."""
+    if engine.name == "jax":
+        return run_by_xla(fn).lower(*inputs).compile().as_text()
+    return run_by_xla(fn).experimental_get_compiler_ir(*inputs)(stage="optimized_hlo")
+
+
+def test_xla_computes_again_what_is_not_to_be_kept() -> None:
+    """Two functions of two tanh each: the last one's result is not needed, the others' two are computed twice."""
+    x = ops.convert_to_tensor(np.linspace(-1, 1, 20, dtype=np.float32).reshape(4, 5))
+
+    def gradient_through(call: Callable[..., Any]) -> Callable[[Any], Any]:
+        def gradient(x: Any) -> Any:
+            def twice(x: Any) -> Any:
+                for _ in range(2):
+                    x = call(lambda x: ops.tanh(ops.tanh(x) * 2.0) * 3.0, x)
+                return x
+
+            y, pullback = engine.vjp(twice, (), [x])
+            return pullback(ops.ones_like(y))[1][0]
+
+        return gradient
+
+    kept, recomputed = gradient_through(lambda fn, x: fn(x)), gradient_through(engine.recomputed)
+    assert optimized_program(kept, x).count(" tanh(") == 4
+    assert optimized_program(recomputed, x).count(" tanh(") == 6
+    np.testing.assert_allclose(engine.compile_function(recomputed)(x), kept(x), rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_recomputation_leaves_every_number_as_it_is(dtype: str) -> None:
+    """Also where the cotangent is not finite, on which what is computed again is made to wait."""
+    x = ops.cast(ops.convert_to_tensor([-0.0, 0.5, -2.0]), dtype)
+    slopes = []
+    for call in (engine.recomputed, lambda fn, x: fn(x)):
+
+        def slope(x: Any, call: Any = call) -> Any:
+            y, pullback = engine.vjp(lambda x: call(ops.square, x), (), [x])
+            return pullback(ops.cast(ops.convert_to_tensor([np.nan, 1.0, -3.0]), y.dtype))[1][0]
+
+        slopes.append(ops.convert_to_numpy(ops.cast(run_by_xla(slope)(x), "float32")))
+    np.testing.assert_array_equal(slopes[0], slopes[1])
+    np.testing.assert_array_equal(slopes[0], [np.nan, 1.0, 12.0])
+
+
+def test_xla_keeps_parts_of_a_step_apart() -> None:
+    """All values leave one barrier with all that they wait for; the barrier has no part in gradients."""
+    x, y = ops.ones((3,)), ops.ones((2,))
+
+    def both(x: Any, y: Any) -> Any:
+        assert (engine.after([], [x]), engine.after({}, {})) == ([], {})  # the first of several parts waits for nothing
+        values = engine.after({"a": x, "b": [ops.cast(x, "uint8")]}, [y * 2.0, {"c": y * 3.0}])
+        waiting, pullback = engine.vjp(lambda x: engine.after([x], [y])[0] * 5.0, (), [x])
+        return values["a"], values["b"][0], pullback(ops.ones_like(waiting))[1][0]
+
+    if engine.name == "jax":
+        program = run_by_xla(both).lower(x, y).as_text("hlo")
+    else:
+        program = run_by_xla(both).experimental_get_compiler_ir(x, y)(stage="hlo")
+    barriers = [re.findall(r"(\w+)\[\d+\]", types) for types in re.findall(r"= (\(.*\)) opt-barrier\(", program)]
+    assert sorted(barriers) == [["f32", "f32"], ["f32", "u8", "f32", "f32"]]
+    for ours, theirs in zip(run_by_xla(both)(x, y), ([1, 1, 1], [1, 1, 1], [5, 5, 5])):
+        np.testing.assert_array_equal(ours, theirs)

@@ -41,6 +41,17 @@ def test_the_golden_and_layer_tests_pass_on_jax() -> None:
 
 
 @pytest.mark.slow
+def test_the_engine_float16_and_loops_of_steps_pass_on_jax() -> None:
+    tests = ("test_float16_trains_in_a_compiled_step", "test_float16_scales_its_losses_and_skips_overflows")
+    tests = (*tests, "test_one_program_makes_any_number_of_steps", "test_the_loss_scale_stays_within_limits")
+    named = [f"{TESTS / 'test_step.py'}::{test}" for test in tests]
+    named += [str(TESTS / "test_engine.py"), "-k", "not replica"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *named]
+    result = subprocess.run(command, env=on("jax"), capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stdout[-3000:]
+
+
+@pytest.mark.slow
 def test_a_run_moves_from_one_engine_to_the_other(pictures: Path, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path, "--name", "a")
     first = run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 2, "--diff-augment")

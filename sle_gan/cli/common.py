@@ -118,6 +118,18 @@ def import_backend(engine: str) -> None:
             os.close(stderr)
 
 
+def import_engine_to_compute(engine: str) -> None:
+    """`import_backend`, and a warning where a GPU is there and not used.
+
+    Training warns for itself, when its processes have joined each other: JAX starts with the question.
+    """
+    import_backend(engine)
+    from sle_gan import engine as imported
+
+    if unused := imported.unused_gpu():
+        print(f"warning: {unused}", file=sys.stderr)
+
+
 def add_flags(parser: argparse.ArgumentParser, config: type[TrainConfig]) -> None:
     """Adds a flag for every setting, under the heading that `sle_gan.config.option` gave it.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
 
@@ -158,7 +158,7 @@ def _stats(options: argparse.Namespace) -> None:
     _check_output("--output", options.output)
     _check_folder("--real", options.real)
     _check_reading(options, generator=False)
-    import_backend(options.engine)
+    import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     reading = _Reading.asked_for(options)
     statistics = _folder(extractor, options.real, reading, "Real images", keep_features=not options.moments_only)
@@ -182,7 +182,7 @@ def _score(options: argparse.Namespace) -> None:
         if not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
     _check_reading(options, _is_generator(options.fake))
-    import_backend(options.engine)
+    import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     keep = features_needed(metrics, options.bootstrap)
     # The generator first: the real pictures have to be read at its resolution, and grey if its own are.

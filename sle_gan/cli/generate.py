@@ -7,7 +7,7 @@ import itertools
 import math
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = make_parser().parse_args(argv)
     _check(arguments)
     weights = _shared_weights(arguments) if arguments.model else arguments.weights
-    import_backend(arguments.engine)
+    import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = make_parser().parse_args(argv)
     _check(arguments)
     weights = _weights_file(arguments)
-    import_backend(arguments.engine)
+    import_engine_to_compute(arguments.engine)
     import numpy as np
 
     from sle_gan import translation

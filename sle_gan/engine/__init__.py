@@ -17,6 +17,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `to_device` | an array as a tensor, held once |
 | `on_cpu` | whether there is nothing faster than a CPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
+| `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
@@ -67,6 +68,7 @@ replica_part = _engine.replica_part
 after = _engine.after
 recomputed = _engine.recomputed
 update_averages = _engine.update_averages
+unused_gpu = _engine.unused_gpu
 replica_count = _engine.replica_count
 save_model = _engine.save_model
 
@@ -93,6 +95,7 @@ __all__ = [
     "replica_part",
     "save_model",
     "to_device",
+    "unused_gpu",
     "update_averages",
     "vjp",
 ]

@@ -6,6 +6,7 @@ the same code that updates variables in place on TensorFlow becomes values in, v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,6 +16,9 @@ import keras
 import numpy as np
 from jax import numpy as jnp
 
+from sle_gan.engine import nvidia
+from sle_gan.engine.adam import ConditionalAdam
+from sle_gan.engine.calls import in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
 from sle_gan.errors import UserError
 
@@ -115,6 +119,13 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def unused_gpu() -> str | None:
+    """See the TensorFlow engine; JAX_PLATFORMS says that the CPU is meant. Starts JAX, so workers join before."""
+    if jax.config.jax_platforms or not on_cpu():
+        return None
+    return nvidia.unused_gpu(f"JAX {jax.__version__}", f'pip install "jax[cuda12]=={jax.__version__}"')
+
+
 def on_tensorflow_cpu() -> bool:
     """No."""
     return False
@@ -150,7 +161,7 @@ def leaky_relu(x: Any, slope: float) -> Any:
     return jnp.where(x > 0, x, slope * x)
 
 
-class Adam(keras.optimizers.Adam):
+class Adam(ConditionalAdam):
     """Adam as PyTorch has it: epsilon is added to the square root of the unbiased second moment.
 
     Keras adds it to that of the biased one: its epsilon is as good as 30 times larger in the first steps.
@@ -160,10 +171,11 @@ class Adam(keras.optimizers.Adam):
         index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
         step = jnp.asarray(self.iterations + 1, keras.config.floatx())
-        self.assign(m, m + (gradient - m) * (1.0 - self.beta_1))
-        self.assign(v, v + (jnp.square(gradient) - v) * (1.0 - self.beta_2))
+        on = 1.0 if self.applied is None else jnp.asarray(self.applied, keras.config.floatx())
+        self.assign(m, m + (gradient - m) * ((1.0 - self.beta_1) * on))
+        self.assign(v, v + (jnp.square(gradient) - v) * ((1.0 - self.beta_2) * on))
         unbiased = m / (1.0 - self.beta_1**step), v / (1.0 - self.beta_2**step)
-        self.assign_sub(variable, learning_rate * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
+        self.assign_sub(variable, (learning_rate * on) * unbiased[0] / (jnp.sqrt(unbiased[1]) + self.epsilon))
 
 
 def all_gather(x: Any) -> Any:
@@ -182,8 +194,28 @@ def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
 
 
 def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
-    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's."""
-    return jax.checkpoint(fn)(*inputs)
+    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation; see TensorFlow's.
+
+    `jax.checkpoint` relies on XLA's barrier alone, which a CPU's program loses before its last search for what is
+    computed twice: it keeps everything there.
+    """
+
+    @jax.custom_vjp
+    def call(*inputs: Any) -> Any:
+        return fn(*inputs)
+
+    def backward(inputs: Any, cotangent: Any) -> Any:
+        return jax.vjp(fn, *_tied(inputs, cotangent))[1](cotangent)
+
+    call.defvjp(lambda *inputs: (fn(*inputs), inputs), backward)
+    return call(*inputs)
+
+
+def _tied(values: Sequence[Any], other: Any) -> list[Any]:
+    """The values, as the results of operations that read the other array too; see TensorFlow's."""
+    first = jax.lax.bitcast_convert_type(jnp.ravel(other)[0].astype(jnp.float32), jnp.uint32)
+    never = (first >> 31) > 1
+    return [jnp.where(never, jnp.zeros_like(value), value) for value in values]
 
 
 def after(values: Any, done: Any) -> Any:
@@ -234,14 +266,16 @@ class Devices:
         self.replicas: int = len(devices)
         self.accelerated = devices[0].platform != "cpu"
         self.description = f"{self.replicas} x {devices[0].platform.upper()} (JAX {jax.__version__})"
-        self._distribution, self._split, self._same = None, None, None
+        self._distribution, self._split, self._rows, self._same = None, None, None, None
         if len(devices) > 1:
             names = keras.distribution.list_devices()[: len(devices)]
             self._distribution = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
             mesh = jax.sharding.Mesh(np.array(devices), ("batch",))
             self._split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+            self._rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "batch"))
             self._same = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-        self._memory = (devices[0].memory_stats() or {}).get("bytes_limit", 0) if self.accelerated else 0
+        memory = (devices[0].memory_stats() or {}).get("bytes_limit") if self.accelerated else None
+        self._resident = nvidia.resident_bytes(memory) if self.accelerated else 0
 
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
@@ -249,7 +283,7 @@ class Devices:
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most."""
-        return nbytes <= self._memory // 4
+        return nbytes <= self._resident
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any of the processes that run together."""
@@ -266,8 +300,9 @@ class Devices:
         seed: int,
         parts: int = 1,
         resident: Sequence[np.ndarray] | None = None,
+        steps: int = 1,
     ) -> Run:
-        """Compiles a train step; see the TensorFlow engine. The old values' memory is reused for the new."""
+        """Compiles a train step, once; see the TensorFlow engine. The old values' memory is reused for the new."""
         variables = list(state)
         whole = None if resident is None else [self._to_devices(images, self._same) for images in resident]
 
@@ -278,28 +313,32 @@ class Devices:
                 logs = dict(step(batch, RandomStream(seed, k * parts + part, step=k)))
             return [scope.get_current_value(variable) for variable in variables], logs
 
-        def several(values: Any, whole: Any, batches: Sequence[Batch], k: Any, part: Any) -> tuple[Any, Any]:
-            def body(values: Any, row: Any) -> tuple[Any, Any]:
-                batch, i = row
-                return one(values, whole, batch, k + i, part)
+        def several(values: Any, whole: Any, batches: Batch, k: Any, part: Any, count: Any) -> tuple[Any, Any]:
+            traced = jax.jit(one)  # once, although its results' shapes are asked for first
 
-            stacked = tuple(jnp.stack(images) for images in zip(*batches))
-            return jax.lax.scan(body, values, (stacked, jnp.arange(len(batches), dtype=jnp.uint32)))
+            def body(i: Any, state: Any) -> tuple[Any, Any]:
+                values, columns = state
+                values, logs = traced(values, whole, tuple(images[i] for images in batches), k + i, part)
+                return values, {name: column.at[i].set(logs[name]) for name, column in columns.items()}
 
-        single, many = (jax.jit(function, donate_argnums=0, out_shardings=self._same) for function in (one, several))
+            _, shapes = jax.eval_shape(traced, values, whole, tuple(images[0] for images in batches), k, part)
+            columns = {name: jnp.zeros((steps,), shape.dtype) for name, shape in shapes.items()}
+            return jax.lax.fori_loop(jnp.zeros_like(count), count, body, (values, columns))
 
-        def run(batches: Sequence[Batch], k: int, part: int = 0) -> list[dict[str, float]]:
-            shares = [tuple(self._to_devices(images, self._split) for images in batch) for batch in batches]
-            numbers = jnp.asarray(k, jnp.uint32), jnp.asarray(part, jnp.uint32)
+        program = jax.jit(one if steps == 1 else several, donate_argnums=0, out_shardings=self._same)
+
+        def call(batches: Sequence[Batch], k: int, part: int) -> list[dict[str, float]]:
+            arrays, sharding = (batches[0], self._split) if steps == 1 else (stack_batches(batches, steps), self._rows)
+            shares = tuple(self._to_devices(images, sharding) for images in arrays)
+            numbers = k, part, *([] if steps == 1 else [len(batches)])
             values = [variable.value for variable in variables]
-            function, argument = (single, shares[0]) if len(shares) == 1 else (many, shares)
-            values, logs = function(values, whole, argument, *numbers)
+            values, logs = program(values, whole, shares, *(jnp.asarray(number, jnp.uint32) for number in numbers))
             for variable, value in zip(variables, values):
                 variable.assign(value)
             columns = {name: np.atleast_1d(np.asarray(value)) for name, value in logs.items()}
-            return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(shares))]
+            return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(batches))]
 
-        return run
+        return functools.partial(in_calls, call, steps)
 
     def _to_devices(self, images: np.ndarray, sharding: Any) -> Any:
         """The array on the devices: each process has all of it and gives what its devices need."""

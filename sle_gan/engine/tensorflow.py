@@ -13,6 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sle_gan.engine import nvidia
+from sle_gan.engine.adam import ConditionalAdam
+from sle_gan.engine.calls import in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
 from sle_gan.engine.tensorflow_inference import (
     compile_function,
@@ -24,27 +27,29 @@ from sle_gan.engine.tensorflow_inference import (
     run_one_operation_at_a_time,
     save_model,
     to_device,
+    unused_gpu,
 )
+from sle_gan.engine.tensorflow_order import after, recomputed
 from sle_gan.errors import UserError
 
 __all__ = [  # beside what is here
+    "after",
     "compile_function",
     "compile_inference",
     "full_precision",
     "fused",
     "on_cpu",
     "on_tensorflow_cpu",
+    "recomputed",
     "save_model",
     "to_device",
+    "unused_gpu",
 ]
 
 # A step gets one array of images for each domain, and its random numbers; it returns named scalars.
 Batch = Sequence[Any]
 Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
 Run = Callable[..., list[dict[str, float]]]
-
-# TensorFlow does not tell how much memory a GPU has.
-RESIDENT_BYTES = 4 * 2**30
 
 
 def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
@@ -116,7 +121,7 @@ def leaky_relu(x: Any, slope: float) -> Any:
     return activate(x)
 
 
-class Adam(keras.optimizers.Adam):
+class Adam(ConditionalAdam):
     """Adam as PyTorch has it, with one fused kernel for each variable, where Keras has twenty operations.
 
     PyTorch adds epsilon to the square root of the unbiased second moment, Keras and TensorFlow to that of the biased
@@ -127,11 +132,18 @@ class Adam(keras.optimizers.Adam):
         step = tf.cast(self.iterations + 1, keras.config.floatx())
         unbiased_2 = tf.sqrt(1.0 - tf.pow(float(self.beta_2), step))
         rate = learning_rate * unbiased_2 / (1.0 - tf.pow(float(self.beta_1), step))
-        super()._backend_update_step(grads, trainable_variables, tf.stack([rate, self.epsilon * unbiased_2]))
+        numbers = [rate, self.epsilon * unbiased_2]
+        if self.applied is not None:
+            numbers.append(tf.cast(self.applied, rate.dtype))
+        super()._backend_update_step(grads, trainable_variables, tf.stack(numbers))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
-        learning_rate, epsilon = tf.unstack(learning_rate)
+        learning_rate, epsilon, *applied = tf.unstack(learning_rate)
+        betas = [self.beta_1, self.beta_2]
+        for on in applied:  # one number, or none
+            learning_rate *= on
+            betas = [tf.where(on > 0, beta, 1.0) for beta in betas]
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -139,8 +151,8 @@ class Adam(keras.optimizers.Adam):
             beta1_power=0.0,  # the learning rate is corrected for the bias already
             beta2_power=0.0,
             lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
+            beta1=betas[0],
+            beta2=betas[1],
             epsilon=epsilon,
             grad=gradient,
         )
@@ -161,39 +173,6 @@ def replica_part(x: Any) -> Any:
 def assign_rows(variable: keras.Variable, indices: Any, rows: Any) -> None:
     """variable[indices] <- rows (N, ...), in place; the same on every replica. Rows of one index must be equal."""
     variable.value.scatter_update(tf.IndexedSlices(rows, indices))
-
-
-def recomputed(fn: Callable[..., Any], *inputs: Any) -> Any:
-    """`fn(*inputs)`, of which only the inputs and the output are kept for backpropagation.
-
-    What is needed of `fn`'s own intermediate results is computed again there, and what is not needed is not
-    (TensorFlow prunes it): a last convolution, whose gradients need its inputs alone, is not run twice.
-
-    Args:
-        fn: a function of tensors to one tensor; reads no variables and draws no random numbers.
-    """
-
-    @tf.custom_gradient
-    def call(*inputs: Any) -> Any:
-        def gradient(cotangent: Any) -> Any:
-            again = after(list(inputs), [cotangent])
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(again)
-                output = fn(*again)
-            return tape.gradient(output, again, cotangent)
-
-        return fn(*inputs), gradient
-
-    return call(*inputs)
-
-
-def after(values: Any, done: Any) -> Any:
-    """The values, to be used only once everything in `done` is computed.
-
-    TensorFlow runs independent parts of a step side by side, and holds the memory of all of them.
-    """
-    with tf.control_dependencies(tf.nest.flatten(done)):
-        return tf.nest.map_structure(tf.identity, values)
 
 
 # Up to this many images, one fused kernel for each beats the chain of elementwise operations over all.
@@ -246,19 +225,26 @@ def join_workers(addresses: Sequence[str], process: int) -> None:
     del addresses, process
 
 
-def _repeat(strategy: Any, step: Callable[..., Any], batches: Batch, k: Any, part: Any, count: int) -> dict[str, Any]:
-    """The steps k, k + 1, ... in one graph; batches are stacked along their first axis, and so are the logs."""
+def _repeat(
+    strategy: Any, step: Callable[..., Any], rows: int | None, batches: Batch, k: Any, part: Any, count: Any
+) -> dict[str, Any]:
+    """The `count` steps k, k + 1, ... in one graph; batches are stacked along their first axis, and so are the logs.
+
+    Args:
+        rows: of the logs, where their number has to be known before they are made (XLA); else there are `count`.
+        count: a scalar tensor, so that one graph serves for any number of steps.
+    """
     names: list[str] = []
 
-    def body(i: Any, rows: Any) -> tuple[Any, Any]:
+    def body(i: Any, logs: Any) -> tuple[Any, Any]:
         batch = tuple(strategy.run(lambda images: images[i], args=(images,)) for images in batches)
-        logs = step(batch, k + i, part)
-        names[:] = logs
-        return i + 1, rows.write(i, tf.stack(list(logs.values())))
+        values = step(batch, k + i, part)
+        names[:] = values
+        return i + 1, logs.write(i, tf.stack(list(values.values())))
 
-    rows = tf.TensorArray(keras.config.floatx(), count)
-    _, rows = tf.while_loop(lambda i, _: i < count, body, (0, rows), parallel_iterations=1)
-    columns = tf.transpose(rows.stack())
+    logs = tf.TensorArray(keras.config.floatx(), count if rows is None else rows)
+    _, logs = tf.while_loop(lambda i, _: i < count, body, (0, logs), parallel_iterations=1)
+    columns = tf.transpose(logs.stack())
     return {name: columns[i] for i, name in enumerate(names)}
 
 
@@ -289,8 +275,10 @@ class Devices:
         gpus = tf.config.list_physical_devices("GPU")
         if names is None and limit is not None and limit > max(1, len(gpus)):
             raise UserError(f"--devices {limit}: this machine has {max(1, len(gpus))} ({'GPU' if gpus else 'CPU'})")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+        # A process that has computed already, such as a notebook, keeps what it has: its GPU may be all its own by now.
+        with contextlib.suppress(RuntimeError):
+            for gpu in gpus:
+                tf.config.experimental.set_memory_growth(gpu, True)
         if names is None:
             names = [f"GPU:{i}" for i in range(len(gpus))][:limit]
         self._workers = workers
@@ -312,17 +300,18 @@ class Devices:
         self.description = f"{self.replicas} x {'GPU' if gpus else 'CPU'} (TensorFlow {tf.__version__})"
         # XLA fuses the elementwise chains on a GPU; on a CPU its convolutions take twice as long.
         self._jit = self.accelerated and self.replicas == 1
+        self._resident = nvidia.resident_bytes(nvidia.gpu_memory()) if self._jit else 0
 
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return self._strategy.scope()
 
     def fits(self, nbytes: int) -> bool:
-        """Whether a training set of this size should stay on the device.
+        """Whether a training set of this size should stay on the device: a quarter of its memory at most.
 
         Only a single GPU: elsewhere the gathering of uint8 images has no kernel, and a CPU gains nothing.
         """
-        return self._jit and nbytes <= RESIDENT_BYTES
+        return nbytes <= self._resident
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any of the processes that run together."""
@@ -343,8 +332,9 @@ class Devices:
         seed: int,
         parts: int = 1,
         resident: Sequence[np.ndarray] | None = None,
+        steps: int = 1,
     ) -> Run:
-        """Compiles a train step over all replicas.
+        """Compiles a train step over all replicas, once.
 
         Args:
             step: `step(batch, random) -> {name: scalar}`; runs once per replica, on its share of the batch.
@@ -352,11 +342,12 @@ class Devices:
             seed: the run's seed, from which the step's `RandomStream` follows.
             parts: into how many parts the caller cuts the batch of a step.
             resident: all images of each domain; they are brought to the device once, and batches are indices.
+            steps: how many steps one call of the device makes at most: with more than one it is a loop.
 
         Returns:
-            `run(batches, k, part=0)`: runs the steps k, k + 1, ..., one for each batch, in one call of the
-            device, and returns their logs, averaged over replicas. A batch is a tuple of host arrays, one for
-            each domain, whose first axes are divisible by the replica count.
+            `run(batches, k, part=0)`: runs the steps k, k + 1, ..., one for each batch, in as few calls of the
+            device as that takes, and returns their logs, averaged over replicas. A batch is a tuple of host
+            arrays, one for each domain, whose first axes are divisible by the replica count.
         """
         del state
         strategy, replicas = self._strategy, self.replicas
@@ -375,21 +366,20 @@ class Devices:
             return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
         # The step has no Python control flow on tensors: autograph would only slow the tracing down.
-        single = tf.function(all_replicas, jit_compile=self._jit, autograph=False)
-        several = tf.function(
-            functools.partial(_repeat, strategy, all_replicas), jit_compile=self._jit, autograph=False
-        )
+        repeated = functools.partial(_repeat, strategy, all_replicas, steps if self._jit else None)
+        program = tf.function(all_replicas if steps == 1 else repeated, jit_compile=self._jit, autograph=False)
 
-        def run(batches: Sequence[Batch], k: int, part: int = 0) -> list[dict[str, float]]:
+        def call(batches: Sequence[Batch], k: int, part: int) -> list[dict[str, float]]:
             numbers = tf.constant(k, tf.int32), tf.constant(part, tf.int32)
-            if len(batches) == 1:
+            if steps == 1:
                 shares = tuple(self._distribute(images, 0) for images in batches[0])
-                return [{name: float(value) for name, value in single(shares, *numbers).items()}]
-            stacked = tuple(self._distribute(np.stack(images), 1) for images in zip(*batches))
-            columns = {name: value.numpy() for name, value in several(stacked, *numbers, len(batches)).items()}
+                return [{name: float(value) for name, value in program(shares, *numbers).items()}]
+            stacked = tuple(self._distribute(images, 1) for images in stack_batches(batches, steps))
+            columns = program(stacked, *numbers, tf.constant(len(batches), tf.int32))
+            columns = {name: value.numpy() for name, value in columns.items()}
             return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(batches))]
 
-        return run
+        return functools.partial(in_calls, call, steps)
 
     def _distribute(self, images: np.ndarray, axis: int) -> Any:
         """Each replica's share along an axis."""

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from sle_gan.engine import nvidia
+
 
 def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
     """`network(*inputs, training=False, **options)` as a compiled function of arrays or tensors."""
@@ -74,6 +76,12 @@ def save_model(fn: Callable[..., Any], arrays: Any, noise: Sequence[np.ndarray],
 def on_cpu() -> bool:
     """Whether TensorFlow computes on the CPU, for want of anything else."""
     return not tf.config.list_physical_devices("GPU")
+
+
+def unused_gpu() -> str | None:
+    """Why TensorFlow computes on the CPU of a machine with a GPU, and what to do; None where nothing is wrong."""
+    install = f'pip install "tensorflow[and-cuda]=={tf.__version__}" (TF_CPP_MIN_LOG_LEVEL=0 shows what it misses)'
+    return nvidia.unused_gpu(f"TensorFlow {tf.__version__}", install) if on_cpu() else None
 
 
 def on_tensorflow_cpu() -> bool:

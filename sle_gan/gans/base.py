@@ -140,17 +140,23 @@ class GAN(ABC):
         return {"samples": make_grid(np.concatenate(list(self.generate(range(16)))))}
 
     def state(self) -> dict[str, keras.Variable]:
-        """Every variable that training changes, by a name that both engines share."""
-        variables = {}
+        """Every variable that training changes, by a name that both engines share.
+
+        Raises:
+            ValueError: if two of them have one name: a checkpoint would hold one of the two.
+        """
+        named = []
         for key, network in self.networks.items():
-            for path, variable in variables_by_path(network).items():
-                variables[f"{key}/{path}"] = variable
+            named += [(f"{key}/{path}", variable) for path, variable in variables_by_path(network).items()]
         for key, optimizer in self.optimizers.items():
-            for variable in optimizer.variables:
-                # The learning rate is a setting, not a state: a resumed run may have another one.
-                if variable.name != "learning_rate":
-                    variables[f"optimizer/{key}/{variable.path.split('/', 1)[1]}"] = variable
-        variables.update({f"buffer/{key}": variable for key, variable in self.buffers.items()})
+            # The learning rate is a setting, not a state: a resumed run may have another one.
+            states = [variable for variable in optimizer.variables if variable.name != "learning_rate"]
+            named += [(f"optimizer/{key}/{variable.path.split('/', 1)[1]}", variable) for variable in states]
+        named += [(f"buffer/{key}", variable) for key, variable in self.buffers.items()]
+        variables: dict[str, keras.Variable] = {}
+        for name, variable in named:
+            if variables.setdefault(name, variable) is not variable:
+                raise ValueError(f"two variables of the state are called {name}")
         return variables
 
 

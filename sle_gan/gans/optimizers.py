@@ -29,15 +29,52 @@ def adam(
         learning_rate: a number, or a schedule over the optimizer's own steps.
         networks: one, or some whose losses are not apart: they share one loss scale.
     """
-    optimizer = engine.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8, name=name)
-    if config.mixed_precision == "float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=name)
+    kind = ScaledAdam if config.mixed_precision == "float16" else engine.Adam
+    optimizer = kind(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8, name=name)
     several = networks if isinstance(networks, Sequence) else [networks]
     variables = [variable for network in several for variable in network.trainable_variables]
     optimizer.build(variables)
     if config.gradient_accumulation > 1:
         return Accumulator(optimizer, variables, config.gradient_accumulation)
     return optimizer
+
+
+class ScaledAdam(engine.Adam):
+    """Adam for gradients that were float16 on their way: `scale_loss` keeps them large enough, `apply` divides again.
+
+    Where a gradient is NaN or Inf, the step is left out and the scale is halved; after `GROWTH_STEPS` steps without
+    one it is doubled. These are the rule, the names and the numbers of `keras.optimizers.LossScaleOptimizer`, which
+    made the older float16 checkpoints. That one assigns within a branch: not possible in a stateless scope (JAX).
+    """
+
+    FIRST_SCALE = 2.0**15
+    LIMITS = 1.0, 2.0**24  # beyond these it is not the scale that is wrong
+    GROWTH_STEPS = 2000
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        super().build(variables)
+        state: dict[str, Any] = {"shape": (), "aggregation": "only_first_replica"}
+        first = keras.initializers.Constant(self.FIRST_SCALE)
+        self.dynamic_scale = self.add_variable(initializer=first, dtype="float32", name="dynamic_scale", **state)
+        self.step_counter = self.add_variable(initializer="zeros", dtype="int", name="step_counter", **state)
+
+    def scale_loss(self, loss: Any) -> Any:
+        return loss * ops.convert_to_tensor(self.dynamic_scale)
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
+        if self.applied is not None:  # it is `apply_where` that calls
+            super().apply(gradients, variables)
+            return
+        own = ops.all(ops.stack([ops.all(ops.isfinite(gradient)) for gradient in gradients]))
+        finite = ops.min(engine.all_gather(ops.reshape(ops.cast(own, "float32"), (1,)))) > 0  # on every replica
+        scale = ops.convert_to_tensor(self.dynamic_scale)
+        unscaled = [ops.where(finite, gradient / scale, ops.zeros_like(gradient)) for gradient in gradients]
+        self.apply_where(finite, unscaled, variables)
+        steps = ops.convert_to_tensor(self.step_counter) + 1
+        grown = steps >= self.GROWTH_STEPS
+        factor = ops.where(finite, ops.where(grown, 2.0, 1.0), 0.5)
+        self.dynamic_scale.assign(ops.clip(scale * factor, *self.LIMITS))
+        self.step_counter.assign(ops.where(ops.logical_and(finite, ops.logical_not(grown)), steps, 0))
 
 
 class Accumulator:

@@ -134,13 +134,12 @@ class Trainer:
         return outcome
 
     def _steps_of_a_call(self, step: int, last_step: int) -> int:
-        """As many as usual, or one where that would pass a step after which something is to be done."""
-        count = steps_per_call(self.config, self.devices.accelerated)
+        """As many as usual, or fewer where that would pass a step after which something is to be done."""
         intervals = [self.config.checkpoint_every, self.config.sample_every]
         if self.evaluation:
             intervals.append(self.config.fid_frequency)
         room = min(last_step - step, *(interval - step % interval for interval in intervals))
-        return count if count <= room else 1
+        return min(steps_per_call(self.config, self.devices.accelerated), room)
 
     def _report(self, done: int, all_logs: Sequence[Mapping[str, float]]) -> None:
         """Hands the logs of the steps that follow the `done` ones to the listeners."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -175,6 +176,8 @@ def _open_devices(config: TrainConfig) -> engine.Devices:
     if config.distributed:
         engine.join_workers(*read_workers())
     devices = engine.Devices(config.devices, workers=config.distributed)
+    if unused := engine.unused_gpu():
+        print(f"warning: {unused}", file=sys.stderr)
     shares = devices.replicas * config.gradient_accumulation
     if config.batch_size % shares:
         raise UserError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +29,8 @@ def compile_step(gan: GAN, devices: engine.Devices, resident: Sequence[np.ndarra
     config = gan.config
     if config.gradient_accumulation > 1:
         return _compile_accumulating(gan, devices, resident)
-    return devices.compile(gan.train_step, gan.state().values(), config.seed, resident=resident)
+    steps = steps_per_call(config, devices.accelerated)
+    return devices.compile(gan.train_step, gan.state().values(), config.seed, resident=resident, steps=steps)
 
 
 def _compile_accumulating(gan: GAN, devices: engine.Devices, resident: Sequence[np.ndarray] | None) -> Run:
@@ -80,14 +80,11 @@ def _compile_accumulating(gan: GAN, devices: engine.Devices, resident: Sequence[
 
 
 def steps_per_call(config: TrainConfig, accelerated: bool) -> int:
-    """How many steps the device makes in one call: what was asked for, or as many as keep a GPU from waiting.
+    """How many steps the device makes in one call at most: what was asked for, or as many as keep a GPU from waiting.
 
-    A call ends where something is to be done between steps, so by default the number divides those intervals.
+    A call ends where something is to be done between steps: more steps than lie between would never be made.
     """
-    if config.steps_per_call is not None:
-        return config.steps_per_call
-    if not accelerated or config.gradient_accumulation > 1:
+    if config.gradient_accumulation > 1:
         return 1
     intervals = [config.checkpoint_every, config.sample_every, *([config.fid_frequency] if config.fid else [])]
-    common = math.gcd(*intervals)
-    return max(number for number in range(1, CALL_OF_AN_ACCELERATOR + 1) if common % number == 0)
+    return min(config.steps_per_call or (CALL_OF_AN_ACCELERATOR if accelerated else 1), *intervals)
