@@ -11,6 +11,7 @@ import numpy as np
 from sle_gan.convert import lightweight_names as names
 from sle_gan.convert.fastgan import Adam, Converted
 from sle_gan.convert.lightweight_names import Arrays
+from sle_gan.convert.state_dicts import named, plain_name, shown, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError
 from sle_gan.hub.files import read_config
@@ -52,8 +53,15 @@ class LightweightCheckpoint(NamedTuple):
 
 def is_lightweight(content: Any) -> bool:
     """Whether the content of a PyTorch file is that of a lightweight GAN."""
-    state = _state(content)
-    return any(key.startswith(tuple(_PREFIXES)) and ("initial_conv." in key or ".branches." in key) for key in state)
+    content, _ = unwrapped(content, _fits)
+    return isinstance(content, Mapping) and _fits(map(plain_name, map(str, content)))
+
+
+def _fits(names: Iterable[str]) -> bool:
+    """Whether plain names are those of a lightweight GAN's tensors."""
+    return any(
+        name.startswith(tuple(_PREFIXES)) and ("initial_conv." in name or ".branches." in name) for name in names
+    )
 
 
 def read_lightweight(path: str | Path) -> LightweightCheckpoint:
@@ -66,18 +74,12 @@ def read_lightweight(path: str | Path) -> LightweightCheckpoint:
         UserError: if the file is no such checkpoint, holds NaN or Inf, or config.json is of another one.
     """
     path = Path(path)
-    state = _state(load_torch_file(path))
-    parts: dict[str, Arrays] = {}
-    ignored = []
-    for key, tensor in state.items():
-        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
-        if prefix is None or not hasattr(tensor, "numpy"):
-            ignored.append(repr(key))
-        elif not key.endswith("num_batches_tracked"):
-            parts.setdefault(_PREFIXES[prefix], {})[key.removeprefix(prefix)] = tensor.detach().float().numpy()
+    content, ignored = unwrapped(load_torch_file(path), _fits)
     stated = read_config(path.parent)
     stated = stated if "image_size" in stated else {}
     try:
+        state = named(content) if isinstance(content, Mapping) else {}
+        parts = _parts(state, ignored)
         facts = {key: _facts(key, part) for key, part in parts.items()}
         _complete(facts, stated)
         networks = {key: _convert(facts[key], parts[key], f"{path}: {key}") for key in parts}
@@ -86,18 +88,22 @@ def read_lightweight(path: str | Path) -> LightweightCheckpoint:
     except (ValueError, IndexError) as error:
         raise UserError(f"{path} is not {_LAYOUT}: {error}") from error
     if not networks:
-        raise UserError(f"{path} is not {_LAYOUT}: expected tensors G.*, GE.* or D.*, found {sorted(state)[:3]}")
+        found = [shown(name) for name in sorted(state)[:3]]
+        raise UserError(f"{path} is not {_LAYOUT}: expected tensors G.*, GE.* or D.*, found {found}")
     _compare(facts.values(), stated, path)
     return LightweightCheckpoint(networks, ignored)
 
 
-def _state(content: Any) -> dict[str, Any]:
-    """The state dict in a file's content, without `module.` in front of its keys."""
-    if isinstance(content, Mapping) and isinstance(content.get("GAN"), Mapping):
-        content = content["GAN"]
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}
+def _parts(state: Mapping[str, Any], ignored: list[str]) -> dict[str, Arrays]:
+    """The tensors of each network; adds the names of those that are of none to `ignored`."""
+    parts: dict[str, Arrays] = {}
+    for key, tensor in state.items():
+        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
+        if prefix is None or not hasattr(tensor, "numpy"):
+            ignored.append(f"'{shown(key)}'")
+        elif not key.endswith("num_batches_tracked"):
+            parts.setdefault(_PREFIXES[prefix], {})[key.removeprefix(prefix)] = to_numpy(key, tensor)
+    return parts
 
 
 class _Facts(NamedTuple):
@@ -192,11 +198,11 @@ def _convert(fact: _Facts, state: Arrays, what: str) -> Converted:
     for ours, theirs, transform in tensors:
         array = state[theirs]
         if not np.isfinite(array).all():
-            raise ValueError(f"{theirs} holds NaN or Inf")
+            raise ValueError(f"{shown(theirs)} holds NaN or Inf")
         arrays[ours] = np.ascontiguousarray(transform(array))
         left.discard(theirs)
     if left:
-        raise UserError(f"{what} has the tensor {min(left)}, which {_LAYOUT} has not")
+        raise UserError(f"{what} has the tensor {shown(min(left))}, which {_LAYOUT} has not")
     return Converted(fact.network, fact.arguments, arrays)
 
 

@@ -135,9 +135,16 @@ def generator_file(folder: str | Path) -> Path:
     Raises:
         UserError: if there is none, or the folder's config.json gives another hash for it.
     """
+    from sle_gan.convert import is_torch_file  # which reads config.json of this module
+
     folder = Path(folder)
     config = read_config(folder)
-    found = weights_names((path.name for path in folder.iterdir() if path.is_file()), config, str(folder))
+    files = [path for path in folder.iterdir() if path.is_file()]
+    if not any(is_weights(path.name) for path in files):
+        torch = [path for path in files if is_torch_file(path)]
+        if len(torch) == 1:  # a folder of one's own, where a repository may hold nothing under such a name
+            return torch[0]
+    found = weights_names((path.name for path in files), config, str(folder))
     if is_ours(found[0]) and GENERATOR not in found:
         raise UserError(f"{folder} holds {', '.join(found)} but no {GENERATOR}, the one that draws pictures from noise")
     file = folder / (GENERATOR if GENERATOR in found else found[0])

@@ -20,6 +20,7 @@ from sle_gan.config.base import NETWORKS
 from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError
 from sle_gan.hub import local_folder
+from sle_gan.hub.files import PYTORCH
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
 
@@ -107,7 +108,7 @@ def read_source(init_from: str, settings_only: bool = False) -> Source:
     ours = [file for file in files if file.name.endswith("weights.h5") and not file.name.startswith("best_")]
     torch = [file for file in files if is_torch_file(file)]
     if torch and not ours:
-        return _read_torch(init_from, torch[0])
+        return _read_torch(init_from, min(torch, key=lambda file: file.name not in PYTORCH))  # not optimizer.pt, say
     if path.is_dir() and not ours:
         raise UserError(f"--init-from {init_from} holds neither a run nor weights; expected a generator_weights.h5")
     return _read_weights(init_from, ours or [path])
