@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sle_gan.convert.fastgan import Arrays, Converted
-from sle_gan.convert.state_dicts import named, shown, to_numpy, unwrapped
+from sle_gan.convert.state_dicts import named, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 # What a hub folder holds; a repository's own name for it is tried in this order.
 HUB_FILES = ("pytorch_model.bin", "model.pt")
@@ -62,7 +62,9 @@ def convert_cyclegan(path: str | Path) -> Converted:
         arrays.pop(f"{theirs}.bias", None)
     if arrays:
         raise UserError(f"{file} has the tensor {shown(min(arrays))}, which no CycleGAN network of huggan's layout has")
-    return Converted(name, architecture, converted)
+    network = Converted(name, architecture, converted)
+    network.check(file)
+    return network
 
 
 def _weights_file(path: Path) -> Path:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sle_gan import weights
 from sle_gan.convert import fastgan_names as names
 from sle_gan.convert.fastgan_names import Arrays, Module
-from sle_gan.convert.state_dicts import named, plain_name, shown, to_numpy, unwrapped
+from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 BETAS = (0.5, 0.999)  # of Adam, there and here
 OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for
@@ -28,6 +29,11 @@ class Converted(NamedTuple):
     network: str
     architecture: dict[str, Any]
     arrays: Arrays
+
+    def check(self, source: str | Path) -> None:
+        """Raises a UserError unless the kernels are those of the network, which then may be built."""
+        shapes = {path: array.shape for path, array in self.arrays.items()}
+        weights.check_kernels(self.network, self.architecture, shapes, source)
 
 
 class Adam(NamedTuple):
@@ -119,6 +125,7 @@ def read_fastgan(path: str | Path) -> FastGANCheckpoint:
     for converted in networks.values():
         if converted.network == "Generator":
             converted.architecture["tanh"] = bool(_ours(content).get("tanh", converted.architecture["tanh"]))
+        converted.check(path)
     return FastGANCheckpoint(networks, optimizers, ignored)
 
 

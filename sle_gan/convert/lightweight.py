@@ -11,9 +11,9 @@ import numpy as np
 from sle_gan.convert import lightweight_names as names
 from sle_gan.convert.fastgan import Adam, Converted
 from sle_gan.convert.lightweight_names import Arrays
-from sle_gan.convert.state_dicts import named, plain_name, shown, to_numpy, unwrapped
+from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 from sle_gan.hub.files import read_config
 from sle_gan.lightweight_widths import discriminator_widths, generator_widths
 
@@ -91,6 +91,8 @@ def read_lightweight(path: str | Path) -> LightweightCheckpoint:
         found = [shown(name) for name in sorted(state)[:3]]
         raise UserError(f"{path} is not {_LAYOUT}: expected tensors G.*, GE.* or D.*, found {found}")
     _compare(facts.values(), stated, path)
+    for converted in networks.values():
+        converted.check(path)
     return LightweightCheckpoint(networks, ignored)
 
 
@@ -164,10 +166,11 @@ def _complete(facts: Mapping[str, _Facts], stated: Mapping[str, Any]) -> None:
 def _width_rule(facts: list[_Facts], stated: Mapping[str, Any]) -> dict[str, int]:
     """The fmap_max and fmap_inverse_coef with which all maps have the widths that they have."""
     widest = max((width for fact in facts for width in _ruled(fact)), default=0)
-    exponents = [stated["fmap_inverse_coef"]] if isinstance(stated.get("fmap_inverse_coef"), int) else []
-    limits = [stated["fmap_max"]] if isinstance(stated.get("fmap_max"), int) else []
+    limits = [stated["fmap_max"]] if type(stated.get("fmap_max")) is int else []
+    # Not whatever is stated: a stranger's exponent may be a number that no machine can raise 2 to.
+    exponents = sorted(_EXPONENTS, key=lambda exponent: exponent != stated.get("fmap_inverse_coef"))
     for limit in (*limits, widest):
-        for exponent in (*exponents, *_EXPONENTS):
+        for exponent in exponents:
             rule = {"fmap_max": limit, "fmap_inverse_coef": exponent}
             if all(_widths(fact, rule) == fact.widths for fact in facts):
                 return rule
@@ -214,6 +217,6 @@ def _compare(facts: Iterable[_Facts], stated: Mapping[str, Any], path: Path) -> 
         for theirs, ours in _STATED.items():
             if theirs in stated and ours in found and stated[theirs] != found[ours]:
                 raise UserError(
-                    f"{path.parent / 'config.json'} says {theirs} {stated[theirs]}, but the weights in {path.name} "
-                    f"are of {found[ours]}; one of the two files is another model's"
+                    f"{path.parent / 'config.json'} says {theirs} {shown(stated[theirs])}, but the weights in "
+                    f"{path.name} are of {found[ours]}; one of the two files is another model's"
                 )

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.errors import shown
+
 # What a checkpoint may keep a state dict under, beside the epoch and the like.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "GAN")
 _DEEPEST = 4
@@ -19,7 +21,6 @@ _PARAMETRIZED = {
     ".parametrizations.weight.0._u": ".weight_u",
     ".parametrizations.weight.0._v": ".weight_v",
 }
-_SHOWN = 60  # characters of a name
 
 
 def unwrapped(content: Any, fits: Callable[[Iterable[str]], bool]) -> tuple[Any, list[str]]:
@@ -74,9 +75,3 @@ def to_numpy(name: str, tensor: Any) -> np.ndarray:
     if not hasattr(tensor, "numpy"):
         raise ValueError(f"{shown(name)} is a {type(tensor).__name__}, no tensor")
     return tensor.detach().float().numpy()
-
-
-def shown(name: Any) -> str:
-    """A name out of a file as a message shows it: on one line, and cut where it is longer than names are."""
-    text = str(name)
-    return repr(text[:_SHOWN])[1:-1] + ("..." if len(text) > _SHOWN else "")
