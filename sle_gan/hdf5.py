@@ -20,8 +20,8 @@ _ERRORS = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeErro
 
 
 @contextmanager
-def opened(path: Path, expected: str) -> Iterator[Any]:
-    """The `h5py.File` for reading; whatever reading it raises becomes a UserError that says what was expected."""
+def opened(path: Path, otherwise: str) -> Iterator[Any]:
+    """The `h5py.File` for reading; whatever reading it raises becomes a UserError, "PATH is damaged or OTHERWISE"."""
     import h5py
 
     try:
@@ -31,7 +31,7 @@ def opened(path: Path, expected: str) -> Iterator[Any]:
         raise
     except _ERRORS as error:
         reason = shown(error, 200) or type(error).__name__
-        raise UserError(f"{path} is damaged or no HDF5 file ({reason}); expected {expected}") from error
+        raise UserError(f"{path} is damaged or {otherwise} ({reason})") from error
 
 
 def text(item: Any, attribute: str) -> str:
@@ -82,6 +82,8 @@ def get(group: Any, name: str) -> Any:
     import h5py
 
     for part in name.split("/"):
+        if not group.id.links.exists(part.encode("utf-8", "surrogateescape")):
+            raise KeyError(f"it has no {name}")
         if not isinstance(group.get(part, getlink=True), h5py.HardLink):
             raise UserError(f"{group.file.filename} is not read: {shown(name)} is a link; expected arrays in the file")
         group = group[part]

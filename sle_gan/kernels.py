@@ -54,6 +54,11 @@ def kernels(network: str, architecture: Any) -> Iterator[Kernel]:
         yield f"{path}/kernel", shape
 
 
+def arguments(network: str) -> list[str]:
+    """The names of a network's arguments."""
+    return list(inspect.signature(_KERNELS[network]).parameters)
+
+
 def _check_arguments(make: Callable[..., Any], architecture: Any) -> None:
     """Raises a ValueError unless these are the arguments of a network, of their types and not out of all bounds."""
     if not isinstance(architecture, Mapping):

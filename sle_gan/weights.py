@@ -90,7 +90,7 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
         raise UserError(f"there is no weights file at {path}; expected an .h5 file such as generator_weights.h5")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); expected a weights file such as generator_weights.h5")
-    with hdf5.opened(path, "generator_weights.h5") as file:
+    with hdf5.opened(path, "no HDF5 file; expected generator_weights.h5") as file:
         found = hdf5.text(file, "format")
         if found != FORMAT:
             raise UserError(

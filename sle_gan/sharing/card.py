@@ -57,15 +57,21 @@ def checked_license(license: str | None) -> str:
 
 def make_card(shared: Shared) -> str:
     """The text of README.md."""
+    shared = shared._replace(title=_title(shared.title))
     sections = [_header(shared), f"# {shared.title}\n", _introduction(shared)]
     sections += [_usage(shared), _training(shared), _quality(shared), _limitations(shared), _license(shared)]
     return "\n".join(sections)
 
 
+def _title(name: str) -> str:
+    """A folder's or repository's name as a title: one line that can be written as UTF-8."""
+    return " ".join(re.sub("[\ud800-\udfff]", "\ufffd", name).split())
+
+
 def _header(shared: Shared) -> str:
-    """YAML. Values that somebody typed are written as JSON strings, which YAML reads as such."""
+    """YAML. Values that somebody typed are quoted."""
     lines = [
-        f"license: {json.dumps(shared.license)}",
+        f"license: {_quoted(shared.license)}",
         f"library_name: {LIBRARY}",
         f"pipeline_tag: {_task(shared)}",
         "tags:",
@@ -76,7 +82,7 @@ def _header(shared: Shared) -> str:
         metric, name = _metric(score.extractor)
         lines += [
             "model-index:",
-            f"- name: {json.dumps(shared.title)}",
+            f"- name: {_quoted(shared.title)}",
             "  results:",
             "  - task:",
             f"      type: {_task(shared)}",
@@ -85,10 +91,25 @@ def _header(shared: Shared) -> str:
             "      name: the training pictures",
             "    metrics:",
             f"    - type: {metric}",
-            f"      name: {json.dumps(name)}",
+            f"      name: {_quoted(name)}",
             f"      value: {score.value:.4f}",
         ]
     return "\n".join(["---", *lines, "---", ""])
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted YAML scalar.
+
+    Not JSON's: that writes what is beyond U+FFFF as two escapes, which YAML reads as two characters, and leaves in
+    what YAML allows in no text.
+    """
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _task(shared: Shared) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from pathlib import Path
 from typing import IO
@@ -11,6 +10,7 @@ from typing import IO
 from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.files import TEMPORARY, atomic_path
+from sle_gan.json_objects import read_object
 from sle_gan.training.checkpoints import CheckpointFolder
 
 
@@ -149,8 +149,7 @@ def is_run(path: Path) -> bool:
     if path.is_symlink() or not (path / "checkpoints").is_dir():
         return False
     try:
-        values = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        config_from_dict(values, "config.json")
+        config_from_dict(read_object(path / "config.json"), "config.json")
     except (OSError, ValueError, TypeError, AttributeError):
         return False
     return True

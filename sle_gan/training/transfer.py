@@ -21,6 +21,7 @@ from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError
 from sle_gan.hub import local_folder
 from sle_gan.hub.files import PYTORCH
+from sle_gan.kernels import arguments
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
 
@@ -32,6 +33,17 @@ Arrays = Mapping[str, np.ndarray]
 _AVERAGED = "_ema"  # ends the name of a network that is the average of another
 # The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
 _MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
+
+# The networks in each GAN's checkpoints, averages aside.
+_NETWORKS: dict[str, dict[str, str]] = {
+    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
+    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
+    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
+    "cyclegan": {
+        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
+        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
+    },
+}
 
 
 class Part(NamedTuple):
@@ -135,15 +147,35 @@ def _read_torch(init_from: str, file: Path) -> Source:
 
 def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
     config, file = read_run(path)
-    _, arrays = (None, {}) if settings_only else checkpoints.read(file)
-    networks: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        key, _, rest = name.partition("/")
-        if key not in ("optimizer", "buffer"):
-            networks.setdefault(key, {})[rest] = array
+    for key, shapes in _by_network(checkpoints.read_shapes(file)).items():
+        network = _NETWORKS[config.model].get(key.removesuffix(_AVERAGED))
+        if network:  # settings that are not those of the weights would make networks of any size
+            weights.check_kernels(network, _architecture(network, config), shapes, file)
+    networks = {} if settings_only else _by_network(checkpoints.read(file)[1])
     return Source(
         init_from, config.model, _of_networks(config), [Part(key, "", arrays) for key, arrays in networks.items()]
     )
+
+
+def _by_network(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a checkpoint has of each network, by path; optimizers and buffers are left out."""
+    networks: dict[str, dict[str, Any]] = {}
+    for name, entry in entries.items():
+        key, _, rest = name.partition("/")
+        if key not in ("optimizer", "buffer"):
+            networks.setdefault(key, {})[rest] = entry
+    return networks
+
+
+def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
+    """A network's constructor arguments as the settings of its run have them; the inverse of `_settings`."""
+    values: dict[str, Any] = {
+        "output_resolution": config.resolution,
+        "input_resolution": config.resolution,
+        "channels": CHANNELS[config.channels],
+        "attn_res_layers": list(getattr(config, "attention_sides", ())),
+    }
+    return {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
 
 
 def _of_networks(config: TrainConfig) -> dict[str, Any]:
