@@ -33,6 +33,9 @@ DISCRIMINATOR_EXCITATIONS = {32: 256, 16: 128, 8: 64}
 GATES = {16: 128, 32: 256, 64: 512, 128: 1024}
 ATTENTION_WIDTH = 512  # of all heads together, whatever the map's width
 
+# Projected GAN: a head halves its map until what was 128, 64, 32 or 16 pixels wide for images of 256 pixels is 8 wide.
+PROJECTED_DOWNS = (4, 3, 2, 1)
+
 _LARGEST = 1 << 24  # of any argument; nothing that fits into a machine comes near it
 
 
@@ -259,6 +262,16 @@ def _patch_discriminator(width: int, channels: int) -> Iterator[Kernel]:
     yield "to_logits", (4, 4, 8 * width, 1)
 
 
+def _projected_discriminator(resolution: int, map_channels: list[int], width: int) -> Iterator[Kernel]:
+    del resolution
+    for head, (before, downs) in enumerate(zip(map_channels, PROJECTED_DOWNS)):
+        for i in range(downs):
+            count = width * 2 ** (PROJECTED_DOWNS[0] - downs + i)
+            yield f"head_{head}_down_{i}/conv", (4, 4, before, count)
+            before = count
+        yield f"head_{head}_to_logits", (4, 4, before, 1)
+
+
 _KERNELS: dict[str, Callable[..., Iterator[Kernel]]] = {
     "Generator": _generator,
     "Discriminator": _discriminator,
@@ -268,4 +281,5 @@ _KERNELS: dict[str, Callable[..., Iterator[Kernel]]] = {
     "LightweightDiscriminator": _lightweight_discriminator,
     "ResNetGenerator": _translator,
     "PatchDiscriminator": _patch_discriminator,
+    "ProjectedDiscriminator": _projected_discriminator,
 }

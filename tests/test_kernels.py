@@ -14,6 +14,7 @@ from sle_gan.models import Discriminator, Generator, Network
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
+from sle_gan.models.projected import ProjectedDiscriminator
 from sle_gan.weights import variables_by_path
 
 
@@ -33,7 +34,8 @@ def variants() -> list[tuple[type[Network], dict[str, Any]]]:
         for r, size in ((32, 1), (256, 5), (512, 1), (1024, 5))
     ]
     cycle = [(ResNetGenerator, {"blocks": 2, "width": 3, "channels": 1}), (PatchDiscriminator, {"width": 3})]
-    return [*sle, *dcgan, *light, *cycle]  # type: ignore[list-item]
+    projected = [(ProjectedDiscriminator, {"resolution": 128, "map_channels": [3, 4, 5, 6], "width": 2})]
+    return [*sle, *dcgan, *light, *cycle, *projected]  # type: ignore[list-item]
 
 
 def test_every_network_is_known() -> None:

@@ -270,7 +270,9 @@ def test_train_share_generate(pictures: Path, tmp_path: Path) -> None:
 def test_any_folder_name_makes_a_card(name: str, tmp_path: Path) -> None:
     """Emoji were written as JSON writes them, which YAML reads as two broken characters."""
     yaml = pytest.importorskip("yaml")
-    facts = TrainingFacts("slegan", {"resolution": 64}, "", None, 1, 1, None, None, Score(1.0, "mobilenet", 2, 2), False)
+    facts = TrainingFacts(
+        "slegan", {"resolution": 64}, "", None, 1, 1, None, None, Score(1.0, "mobilenet", 2, 2), False
+    )
     small(1).save_weights(tmp_path / "generator_weights.h5")
     folder = save_pretrained(tmp_path / "generator_weights.h5", tmp_path / name)
     assert (folder / "README.md").read_text(encoding="utf-8").count("\n# ") == 1

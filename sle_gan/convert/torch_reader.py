@@ -12,30 +12,10 @@ from typing import Any
 
 from sle_gan.errors import UserError
 
-_NAMES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".pth.tar", ".pt.tar")
-_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, pickled
 # Before this version `weights_only=True` could be made to run a program (CVE-2025-32434).
 _SAFE_VERSION = (2, 6)
 # Tensors may share numbers, as two names of one network do, and grow when they become float32. Not without end.
 _MOST_GROWTH = 16
-
-
-def is_torch_file(path: str | Path) -> bool:
-    """Whether a file holds PyTorch's tensors: as its name says, in capitals or not, or as its content does."""
-    path = Path(path)
-    return path.name.lower().endswith(_NAMES) or _has_torch_content(path)
-
-
-def _has_torch_content(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_BEFORE_1_6))
-        if not start.startswith(b"PK"):
-            return start == _BEFORE_1_6
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
 
 
 def load_torch_file(path: str | Path) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sle_gan.errors import UserError, shown
 from sle_gan.json_objects import MOST_BYTES, read_object
+from sle_gan.torch_files import is_torch_file
 
 LIBRARY = "sle-gan"
 CONFIG = "config.json"
@@ -132,8 +133,6 @@ def generator_file(folder: str | Path) -> Path:
     Raises:
         UserError: if there is none, or the folder's config.json gives another hash for it.
     """
-    from sle_gan.convert import is_torch_file  # which reads config.json of this module
-
     folder = Path(folder)
     config = read_config(folder)
     files = [path for path in folder.iterdir() if path.is_file()]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan.json_objects import parse_object
 from sle_gan.pictures import save_png
 
 
@@ -100,7 +99,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
-            lines.append(parse_object(text))
+            lines.append(json.loads(text))
         except ValueError:
             continue
     return lines

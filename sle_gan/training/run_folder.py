@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 from pathlib import Path
 from typing import IO
@@ -10,7 +11,6 @@ from typing import IO
 from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.files import TEMPORARY, atomic_path
-from sle_gan.json_objects import read_object
 from sle_gan.training.checkpoints import CheckpointFolder
 
 
@@ -149,7 +149,8 @@ def is_run(path: Path) -> bool:
     if path.is_symlink() or not (path / "checkpoints").is_dir():
         return False
     try:
-        config_from_dict(read_object(path / "config.json"), "config.json")
+        values = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config_from_dict(values, "config.json")
     except (OSError, ValueError, TypeError, AttributeError):
         return False
     return True
