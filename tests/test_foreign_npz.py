@@ -15,14 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sle_gan.config import SLEGANConfig, read_config_file
+from sle_gan.config import CONFIGS, SLEGANConfig, read_config_file
 from sle_gan.convert import save_fastgan
 from sle_gan.errors import UserError
 from sle_gan.hub.files import read_config
 from sle_gan.json_objects import parse_object
 from sle_gan.metrics.statistics import FeatureStatistics
 from sle_gan.models import Discriminator, Generator
-from sle_gan.training import checkpoints
+from sle_gan.training import checkpoints, transfer
 from sle_gan.training.fastgan import read_exported
 from sle_gan.training.transfer import read_source, source_settings
 from sle_gan.weights import variables_by_path
@@ -174,12 +174,16 @@ def run_folder(tmp_path: Path) -> Path:
 
 def test_a_run_whose_settings_are_not_those_of_its_weights(run_folder: Path) -> None:
     """--init-from and --to-fastgan: the settings would make networks of any size."""
+    assert transfer._NETWORKS.keys() == CONFIGS.keys()
     assert read_source(str(run_folder)).settings["width"] == 8
     config = json.loads((run_folder / "config.json").read_text())
     (run_folder / "config.json").write_text(json.dumps({**config, "width": 40_000}))
     for read in (lambda: source_settings(str(run_folder), None), lambda: read_exported(run_folder)):
         with pytest.raises(UserError, match=r"width=40000.*project/kernel is \(4, 4, 4, 256\) in the file"):
             read()
+    checkpoints.write(checkpoints.path_of(run_folder / "checkpoints", 2), [], {"step": 2})
+    with pytest.raises(UserError, match=r"project/kernel is nothing in the file"):
+        source_settings(str(run_folder), None)
 
 
 def test_a_run_without_its_optimizers_is_not_exported(run_folder: Path) -> None:

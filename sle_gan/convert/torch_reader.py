@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 # Before this version `weights_only=True` could be made to run a program (CVE-2025-32434).
 _SAFE_VERSION = (2, 6)
@@ -90,7 +90,7 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return shown((str(error) or type(error).__name__).splitlines()[0], 200)
 
 
 def _check_tensors(content: Any, path: Path, torch: Any) -> None:
@@ -104,7 +104,7 @@ def _check_tensors(content: Any, path: Path, torch: Any) -> None:
         if isinstance(value, torch.Tensor):
             reason = _unreadable(value, torch)
             if reason:
-                raise UserError(f"{path} is not read: the tensor {name} {reason}; expected plain tensors")
+                raise UserError(f"{path} is not read: the tensor {shown(name)} {reason}; expected plain tensors")
             storage = value.untyped_storage()
             stored[storage.data_ptr()] = storage.nbytes()
             needed += max(4, value.element_size()) * value.numel()

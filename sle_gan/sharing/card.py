@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -65,7 +66,11 @@ def make_card(shared: Shared) -> str:
 
 def _title(name: str) -> str:
     """A folder's or repository's name as a title: one line that can be written as UTF-8."""
-    return " ".join(re.sub("[\ud800-\udfff]", "\ufffd", name).split())
+    try:
+        name = os.fsencode(name).decode("utf-8", "replace")  # whatever encoding this process has for names
+    except UnicodeEncodeError:
+        name = re.sub("[\ud800-\udfff]", "\ufffd", name)
+    return " ".join(name.split())
 
 
 def _header(shared: Shared) -> str:

@@ -34,7 +34,7 @@ _AVERAGED = "_ema"  # ends the name of a network that is the average of another
 # The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
 _MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
 
-# The networks in each GAN's checkpoints, averages aside.
+# The networks in each GAN's checkpoints, but for averages.
 _NETWORKS: dict[str, dict[str, str]] = {
     "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
     "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
@@ -147,10 +147,10 @@ def _read_torch(init_from: str, file: Path) -> Source:
 
 def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
     config, file = read_run(path)
-    for key, shapes in _by_network(checkpoints.read_shapes(file)).items():
-        network = _NETWORKS[config.model].get(key.removesuffix(_AVERAGED))
-        if network:  # settings that are not those of the weights would make networks of any size
-            weights.check_kernels(network, _architecture(network, config), shapes, file)
+    shapes = _by_network(checkpoints.read_shapes(file))
+    for key, network in _NETWORKS[config.model].items():
+        # Settings that are not those of the weights would make networks of any size.
+        weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)
     networks = {} if settings_only else _by_network(checkpoints.read(file)[1])
     return Source(
         init_from, config.model, _of_networks(config), [Part(key, "", arrays) for key, arrays in networks.items()]
