@@ -1,5 +1,7 @@
 """The one exception family that means "the user can fix this"."""
 
+from typing import Any
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: a flag, a folder, a file.
@@ -12,3 +14,10 @@ class UserError(ValueError):
 
 class TrainingStopped(RuntimeError):
     """Training cannot go on (NaN or Inf, a disk that is full at the last save). Exit code 1."""
+
+
+def shown(value: Any, most: int = 60) -> str:
+    """Text out of a file as a message shows it: on one line, without control characters, at most so long."""
+    text = str(value)
+    cut = text[:most] + ("..." if len(text) > most else "")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)

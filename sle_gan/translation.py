@@ -85,7 +85,11 @@ def load_translator(path: str | Path) -> ResNetGenerator:
     if name != ResNetGenerator.__name__:
         found = weights.describe(name, architecture)
         raise UserError(f"{path} holds {found}, not a CycleGAN's generator ({ResNetGenerator.__name__})")
-    translator = ResNetGenerator(**architecture)
+    try:
+        translator = ResNetGenerator(**architecture)
+    except (TypeError, ValueError) as error:
+        described = weights.describe(name, architecture)
+        raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
     weights.assign(weights.variables_by_path(translator), arrays, f"{path} is damaged")
     return translator
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sle_gan.errors import UserError
+from sle_gan import hdf5
+from sle_gan.errors import UserError, shown
 from sle_gan.files import atomic_path
+from sle_gan.json_objects import parse_object
+from sle_gan.kernels import kernels
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +71,7 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
         expected = tuple(variables[path].shape) if path in variables else "nothing"
         received = arrays[path].shape if path in arrays else "nothing"
         if expected != received:
-            raise UserError(f"{complaint}: {path} is {received} in the file, {expected} in the network")
+            raise UserError(f"{complaint}: {shown(path)} is {received} in the file, {expected} in the network")
     for path, variable in variables.items():
         variable.assign(arrays[path])
 
@@ -75,43 +79,70 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
 def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
     """Reads a weights file: the network's class name, its architecture, its arrays by path.
 
-    Raises:
-        UserError: if there is no such file or it is not one of ours.
-    """
-    import h5py
+    The file may be a stranger's: before an array is read, the kernels that it holds are compared with those that
+    its network has. Whoever builds that network then needs about as much memory as the file has bytes.
 
+    Raises:
+        UserError: if there is no such file, it is not one of ours, or it does not hold what it says.
+    """
     path = Path(filepath)
     if not path.is_file():
         raise UserError(f"there is no weights file at {path}; expected an .h5 file such as generator_weights.h5")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); expected a weights file such as generator_weights.h5")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise UserError(
-                    f"{path} is not a weights file of this project (its format is "
-                    f"{file.attrs.get('format', 'unknown')!r}, expected {FORMAT!r}); "
-                    "use one that train.py or save_weights wrote"
-                )
-            datasets: dict[str, h5py.Dataset] = {}
-            file.visititems(lambda key, item: datasets.update({key: item}) if isinstance(item, h5py.Dataset) else None)
-            arrays = {key: _read_plain(item, path) for key, item in datasets.items()}
-            return str(file.attrs["network"]), json.loads(str(file.attrs["architecture"])), arrays
-    except (OSError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is damaged or no HDF5 file ({error}); expected generator_weights.h5") from error
+    with hdf5.opened(path, "no HDF5 file; expected generator_weights.h5") as file:
+        found = hdf5.text(file, "format")
+        if found != FORMAT:
+            raise UserError(
+                f"{path} is not a weights file of this project (its format is {shown(found) or 'unknown'!r}, "
+                f"expected {FORMAT!r}); use one that train.py or save_weights wrote"
+            )
+        network = hdf5.text(file, "network")
+        try:
+            architecture = parse_object(hdf5.text(file, "architecture"))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: the architecture that it states is not read: {error}") from error
+        datasets = hdf5.datasets(file)
+        check_kernels(network, architecture, {key: item.shape for key, item in datasets.items()}, path)
+        return network, architecture, {key: hdf5.numbers(item) for key, item in datasets.items()}
 
 
-def _read_plain(dataset: Any, path: Path) -> np.ndarray:
-    """The array of an HDF5 dataset whose numbers stand in the file as they are, as `save` writes them.
+def check_kernels(
+    network: str, architecture: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], source: str | Path
+) -> None:
+    """Compares the kernels in a file with those of the network that it is for; nothing is built.
 
-    A file may be a stranger's. HDF5 can also fetch numbers from other files of this machine, and
-    unpack a thousand bytes to as many gigabytes.
+    Args:
+        shapes: of all arrays in the file, by path.
+        source: what the file is called in messages.
+
+    Raises:
+        UserError: for a network that there is not, and for the first kernel that differs, with both shapes.
     """
-    if dataset.external or dataset.is_virtual or dataset.id.get_storage_size() != dataset.nbytes:
-        raise UserError(f"{path} is not a weights file of this project: {dataset.name} is packed or in another file")
-    return dataset[()]
+    described = describe(network, architecture)
+    left = {path for path in shapes if path.endswith("/kernel")}
+    try:
+        for path, expected in kernels(network, architecture):
+            received = shapes.get(path, "nothing")
+            if received != expected:
+                raise UserError(
+                    f"{source} is damaged: it says that it holds {described}, but {path} is {received} in the file, "
+                    f"{expected} in the network"
+                )
+            left.discard(path)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{source} holds {described}, which this version cannot build: {error}") from error
+    if left:
+        path = min(left)
+        raise UserError(
+            f"{source} is damaged: it says that it holds {described}, but {shown(path)} is {shapes[path]} in the file, "
+            "nothing in the network"
+        )
 
 
 def describe(name: str, architecture: Mapping[str, Any]) -> str:
-    """`Generator(output_resolution=256, width=64, ...)`."""
-    return f"{name}({', '.join(f'{key}={value}' for key, value in architecture.items())})"
+    """`Generator(output_resolution=256, width=64, ...)`; what it is made of may be out of a stranger's file."""
+    parts = [f"{shown(key)}={shown(value)}" for key, value in islice(architecture.items(), 16)]
+    return f"{shown(name)}({', '.join(parts)}{', ...' if len(architecture) > len(parts) else ''})"

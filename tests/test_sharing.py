@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import TINY, assert_refused, run
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
@@ -21,7 +23,9 @@ from sle_gan.errors import UserError
 from sle_gan.hub import generator_file, local_folder
 from sle_gan.models import Discriminator, Generator
 from sle_gan.pictures import make_grid
-from sle_gan.sharing.training_facts import read_training, run_files, shareable_settings
+from sle_gan.sharing.card import Shared, _quoted, make_card
+from sle_gan.sharing.save import save_pretrained
+from sle_gan.sharing.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.listeners import JsonLines
 
@@ -258,3 +262,27 @@ def test_train_share_generate(pictures: Path, tmp_path: Path) -> None:
     for source, grid in ((("--model", tmp_path / "shared"), grids[0]), (("--weights", weights), grids[1])):
         assert run("generate.py", *source, "--grid", grid).returncode == 0
     assert grids[0].read_bytes() == grids[1].read_bytes() == (tmp_path / "shared" / "samples.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name", ["🌻 sunflowers", 'a "quoted" \\ name', "two\nlines", "\x7f\x85\u2028\ufeff", "caf\udce9", "é: # - |"]
+)
+def test_any_folder_name_makes_a_card(name: str, tmp_path: Path) -> None:
+    """Emoji were written as JSON writes them, which YAML reads as two broken characters."""
+    yaml = pytest.importorskip("yaml")
+    facts = TrainingFacts(
+        "slegan", {"resolution": 64}, "", None, 1, 1, None, None, Score(1.0, "mobilenet", 2, 2), False
+    )
+    small(1).save_weights(tmp_path / "generator_weights.h5")
+    folder = save_pretrained(tmp_path / "generator_weights.h5", tmp_path / name)
+    assert (folder / "README.md").read_text(encoding="utf-8").count("\n# ") == 1
+    text = make_card(Shared(name, "slegan", {}, {"generator_weights.h5": 1}, 16, "mit", None, facts))
+    header = yaml.safe_load(text.encode("utf-8").decode("utf-8").split("---\n")[1])
+    assert header["model-index"][0]["name"] == " ".join(name.replace("\udce9", "\ufffd").split())
+    assert f"# {header['model-index'][0]['name']}\n" in text
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_text_is_a_scalar_that_yaml_reads_back(text: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    assert yaml.safe_load(f"name: {_quoted(text)}\nother: 1") == {"name": text, "other": 1}

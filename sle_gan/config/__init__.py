@@ -5,7 +5,6 @@ A new GAN's class is added to `CONFIGS`; its command-line flags, --help and conf
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from sle_gan.config.dcgan import DCGANConfig
 from sle_gan.config.lightweight import LightweightConfig
 from sle_gan.config.projected import ProjectedConfig
 from sle_gan.config.slegan import SLEGANConfig
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
+from sle_gan.json_objects import read_object
 
 CONFIGS: dict[str, type[TrainConfig]] = {
     config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig, ProjectedConfig)
@@ -42,10 +42,9 @@ __all__ = [
 
 def config_class(model: Any, source: str) -> type[TrainConfig]:
     """The settings' class of a GAN; raises a UserError that names `source` where there is none."""
-    if model not in CONFIGS:
-        raise UserError(
-            f"{source}: model is {model!r}; expected one of {', '.join(CONFIGS)}{suggestion(str(model), list(CONFIGS))}"
-        )
+    if not isinstance(model, str) or model not in CONFIGS:
+        hint = suggestion(str(model), list(CONFIGS))
+        raise UserError(f"{source}: model is {shown(repr(model))}; expected one of {', '.join(CONFIGS)}{hint}")
     return CONFIGS[model]
 
 
@@ -64,14 +63,12 @@ def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
 def read_config_file(path: str | Path) -> dict[str, Any]:
     """The settings in a JSON file, such as a run's config.json, checked for names and types; `model` included."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = read_object(Path(path))
     except OSError as error:
         raise UserError(
             f"--config {path}: {error.strerror}; expected a JSON file such as a run's config.json"
         ) from error
     except ValueError as error:
-        raise UserError(f"--config {path} is not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"--config {path} holds a {type(values).__name__}; expected an object of settings")
+        raise UserError(f"--config {path} is not JSON with an object of settings ({error})") from error
     config_from_dict(values, f"--config {path}")
     return {"model": DEFAULT_MODEL, **values}

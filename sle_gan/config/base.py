@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 POLICIES = ("color", "translation", "cutout")
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
@@ -210,9 +210,9 @@ class TrainConfig:
         hints = {name: hint for name, hint in typing.get_type_hints(cls).items() if name in field_names(cls)}
         for name, value in values.items():
             if name not in hints:
-                raise UserError(f"{source}: unknown setting {name!r}{suggestion(name, tuple(hints))}")
+                raise UserError(f"{source}: unknown setting {shown(name)!r}{suggestion(name, tuple(hints))}")
             if not _fits(value, hints[name]):
-                raise UserError(f"{source}: {name} is {value!r}; expected {_describe(hints[name])}")
+                raise UserError(f"{source}: {name} is {shown(repr(value))}; expected {_describe(hints[name])}")
 
 
 def field_names(config: type[TrainConfig]) -> tuple[str, ...]:

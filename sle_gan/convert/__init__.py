@@ -6,12 +6,12 @@ from sle_gan.convert.fastgan import (
     Converted,
     FastGANCheckpoint,
     convert_fastgan,
-    is_torch_file,
     read_fastgan,
 )
 from sle_gan.convert.layouts import convert_torch, read_torch
 from sle_gan.convert.lightweight import LightweightCheckpoint
 from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
+from sle_gan.torch_files import is_torch_file
 
 __all__ = [
     "Adam",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sle_gan.convert.fastgan import Arrays, Converted
+from sle_gan.convert.state_dicts import named, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 # What a hub folder holds; a repository's own name for it is tried in this order.
 HUB_FILES = ("pytorch_model.bin", "model.pt")
@@ -32,10 +33,15 @@ def convert_cyclegan(path: str | Path) -> Converted:
         UserError: if the file is no such network.
     """
     file = _weights_file(Path(path))
-    state = load_torch_file(file)
-    if not isinstance(state, Mapping) or not all(hasattr(value, "numpy") for value in state.values()):
+    state, _ = unwrapped(
+        load_torch_file(file), lambda names: not {"model.0.weight", "model.1.weight"}.isdisjoint(names)
+    )
+    if not isinstance(state, Mapping):
         raise UserError(f"{file} is no state dict of tensors; expected a CycleGAN network as huggan saves it")
-    arrays = {str(key).removeprefix("module."): value.float().numpy() for key, value in state.items()}
+    try:
+        arrays = {name: to_numpy(name, tensor) for name, tensor in named(state).items()}
+    except ValueError as error:
+        raise UserError(f"{file} is no CycleGAN network as huggan saves it: {error}") from error
     if "model.1.weight" in arrays:
         name, architecture, modules = _generator(arrays, file)
     elif "model.0.weight" in arrays:
@@ -43,7 +49,7 @@ def convert_cyclegan(path: str | Path) -> Converted:
     else:
         raise UserError(
             f"{file} is no CycleGAN network of huggan's layout: expected model.1.weight (generator) or "
-            f"model.0.weight (discriminator), found {', '.join(sorted(arrays)[:3]) or 'nothing'}"
+            f"model.0.weight (discriminator), found {', '.join(map(shown, sorted(arrays)[:3])) or 'nothing'}"
         )
     converted: Arrays = {}
     for ours, theirs, bias in modules:
@@ -55,8 +61,10 @@ def convert_cyclegan(path: str | Path) -> Converted:
         arrays.pop(f"{theirs}.weight")
         arrays.pop(f"{theirs}.bias", None)
     if arrays:
-        raise UserError(f"{file} has the tensor {min(arrays)}, which no CycleGAN network of huggan's layout has")
-    return Converted(name, architecture, converted)
+        raise UserError(f"{file} has the tensor {shown(min(arrays))}, which no CycleGAN network of huggan's layout has")
+    network = Converted(name, architecture, converted)
+    network.check(file)
+    return network
 
 
 def _weights_file(path: Path) -> Path:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sle_gan import weights
 from sle_gan.convert import fastgan_names as names
 from sle_gan.convert.fastgan_names import Arrays, Module
+from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 
 BETAS = (0.5, 0.999)  # of Adam, there and here
 OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for
+# The tensor that tells a bare state dict of either network.
+_MARKS = {"init.init.0.weight_orig": "g", "down_from_big.0.weight_orig": "d"}
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
 
 
@@ -24,6 +29,11 @@ class Converted(NamedTuple):
     network: str
     architecture: dict[str, Any]
     arrays: Arrays
+
+    def check(self, source: str | Path) -> None:
+        """Raises a UserError unless the kernels are those of the network, which then may be built."""
+        shapes = {path: array.shape for path, array in self.arrays.items()}
+        weights.check_kernels(self.network, self.architecture, shapes, source)
 
 
 class Adam(NamedTuple):
@@ -58,11 +68,6 @@ class FastGANCheckpoint(NamedTuple):
         return self.networks.get("generator_ema") or self.networks["generator"]
 
 
-def is_torch_file(path: str | Path) -> bool:
-    """Whether the file's name says that it holds PyTorch's tensors."""
-    return Path(path).suffix in (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
-
-
 def convert_fastgan(path: str | Path) -> dict[str, Converted]:
     """Reads the networks of a checkpoint that are ready for use.
 
@@ -85,19 +90,20 @@ def convert_fastgan(path: str | Path) -> dict[str, Converted]:
 
 
 def read_fastgan(path: str | Path) -> FastGANCheckpoint:
-    """Reads everything of a checkpoint, with or without `module.` prefixes.
+    """Reads everything of a checkpoint.
 
     The released training script writes two: `N.pth` with `{'g', 'd'}`, g being the averaged generator, and
     `all_N.pth` with `g_ema` (a list of the averaged parameters), `opt_g` and `opt_d` (Adam) beside the raw g and
-    d. A bare state dict of either network is taken too. Width, latent size, resolution and channels follow from
-    the shapes.
+    d. A bare state dict of either network is taken too, and whatever is wrapped as `sle_gan.convert.state_dicts`
+    knows it: in `{"state_dict": ...}`, with `module.` or `_orig_mod.` in its names, with the newer spectral norm.
+    Width, latent size, resolution and channels follow from the shapes.
 
     Raises:
         UserError: if the file is not such a checkpoint, or holds NaN or Inf.
     """
-    content = _with_networks(load_torch_file(path), path)
+    content, ignored = _with_networks(load_torch_file(path), path)
     networks, optimizers = {}, {}
-    ignored = [f"{key!r}" for key in content if key not in ("g", "d", "g_ema", "opt_g", "opt_d", OURS)]
+    ignored += [f"'{shown(key)}'" for key in content if key not in ("g", "d", "g_ema", "opt_g", "opt_d", OURS)]
     try:
         for key, network, read in (("g", "generator", _generator), ("d", "discriminator", _discriminator)):
             if content.get(key) is None:
@@ -114,25 +120,29 @@ def read_fastgan(path: str | Path) -> FastGANCheckpoint:
                 networks["generator_ema"] = _averaged(content, state, networks["generator"], modules)
     except KeyError as error:
         raise UserError(f"{path} is not a FastGAN checkpoint: it has no tensor {error.args[0]!r}") from error
-    except (TypeError, ValueError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, ArithmeticError, IndexError, AttributeError) as error:
         raise UserError(f"{path} is not a FastGAN checkpoint: {error}") from error
     for converted in networks.values():
         if converted.network == "Generator":
             converted.architecture["tanh"] = bool(_ours(content).get("tanh", converted.architecture["tanh"]))
+        converted.check(path)
     return FastGANCheckpoint(networks, optimizers, ignored)
 
 
-def _with_networks(content: Any, path: str | Path) -> Mapping[str, Any]:
-    """The content as a dict with `g` or `d`; a bare state dict is put under its key."""
+def _with_networks(content: Any, path: str | Path) -> tuple[Mapping[str, Any], list[str]]:
+    """The content as a dict with `g` or `d`, a bare state dict under its key; and what was around it."""
+    content, around = unwrapped(content, lambda names: not {"g", "d", *_MARKS}.isdisjoint(names))
     if isinstance(content, Mapping):
         if isinstance(content.get("g"), Mapping) or isinstance(content.get("d"), Mapping):
-            return content
-        plain = {str(key).removeprefix("module.") for key in content}
-        for key, tensor in (("g", "init.init.0.weight_orig"), ("d", "down_from_big.0.weight_orig")):
+            return content, around
+        plain = set(map(plain_name, map(str, content)))
+        for tensor, key in _MARKS.items():
             if tensor in plain:
-                return {key: content}
-    found = sorted(map(str, content))[:5] if isinstance(content, Mapping) else type(content).__name__
-    raise UserError(f"{path} is not a FastGAN checkpoint: expected the keys 'g' and 'd', found {found}")
+                return {key: content}, around
+    found = [shown(key) for key in islice(content, 5)] if isinstance(content, Mapping) else [type(content).__name__]
+    raise UserError(
+        f"{path} is not a FastGAN checkpoint: expected the keys 'g' and 'd', found {', '.join(found) or 'nothing'}"
+    )
 
 
 def _ours(content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,10 +151,11 @@ def _ours(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _to_numpy(state: Mapping[str, Any]) -> Arrays:
-    arrays = {key.removeprefix("module."): tensor.detach().float().numpy() for key, tensor in state.items()}
+    state, _ = unwrapped(state, lambda names: not _MARKS.keys().isdisjoint(names))
+    arrays = {name: to_numpy(name, tensor) for name, tensor in named(state).items()}
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds NaN or Inf")
+            raise ValueError(f"{shown(name)} holds NaN or Inf")
     return arrays
 
 
@@ -189,7 +200,7 @@ def _unknown(key: str, state: Arrays, modules: list[Module]) -> list[str]:
     """Tensors that no layer of ours has; counters of batches are no weights and go without saying."""
     known = {f"{module.theirs}.{tensor.theirs}" for module in modules for tensor in module.tensors}
     unknown = [name for name in state if name not in known and not name.endswith("num_batches_tracked")]
-    return [f"{len(unknown)} more tensors of {key!r}: {', '.join(unknown[:3])}"] if unknown else []
+    return [f"{len(unknown)} more tensors of {key!r}: {', '.join(map(shown, unknown[:3]))}"] if unknown else []
 
 
 def _parameters(state: Arrays) -> list[str]:
@@ -229,7 +240,7 @@ def _adam(saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Modul
     for moment in ("exp_avg", "exp_avg_sq"):
         listed = _listed(f"{key} {moment}", [slot[moment] for slot in slots], state)
         # Not searched for NaN: they are the larger part of the file, and are only read where a run is made.
-        arrays = {name: tensor.detach().float().numpy() for name, tensor in listed.items()}
+        arrays = {name: to_numpy(name, tensor) for name, tensor in listed.items()}
         moments.append(names.to_ours(modules, arrays, trained_only=True))
     notes = []
     betas = tuple(groups[0]["betas"])

@@ -11,8 +11,9 @@ import numpy as np
 from sle_gan.convert import lightweight_names as names
 from sle_gan.convert.fastgan import Adam, Converted
 from sle_gan.convert.lightweight_names import Arrays
+from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 from sle_gan.hub.files import read_config
 from sle_gan.lightweight_widths import discriminator_widths, generator_widths
 
@@ -52,8 +53,15 @@ class LightweightCheckpoint(NamedTuple):
 
 def is_lightweight(content: Any) -> bool:
     """Whether the content of a PyTorch file is that of a lightweight GAN."""
-    state = _state(content)
-    return any(key.startswith(tuple(_PREFIXES)) and ("initial_conv." in key or ".branches." in key) for key in state)
+    content, _ = unwrapped(content, _fits)
+    return isinstance(content, Mapping) and _fits(map(plain_name, map(str, content)))
+
+
+def _fits(names: Iterable[str]) -> bool:
+    """Whether plain names are those of a lightweight GAN's tensors."""
+    return any(
+        name.startswith(tuple(_PREFIXES)) and ("initial_conv." in name or ".branches." in name) for name in names
+    )
 
 
 def read_lightweight(path: str | Path) -> LightweightCheckpoint:
@@ -66,18 +74,12 @@ def read_lightweight(path: str | Path) -> LightweightCheckpoint:
         UserError: if the file is no such checkpoint, holds NaN or Inf, or config.json is of another one.
     """
     path = Path(path)
-    state = _state(load_torch_file(path))
-    parts: dict[str, Arrays] = {}
-    ignored = []
-    for key, tensor in state.items():
-        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
-        if prefix is None or not hasattr(tensor, "numpy"):
-            ignored.append(repr(key))
-        elif not key.endswith("num_batches_tracked"):
-            parts.setdefault(_PREFIXES[prefix], {})[key.removeprefix(prefix)] = tensor.detach().float().numpy()
+    content, ignored = unwrapped(load_torch_file(path), _fits)
     stated = read_config(path.parent)
     stated = stated if "image_size" in stated else {}
     try:
+        state = named(content) if isinstance(content, Mapping) else {}
+        parts = _parts(state, ignored)
         facts = {key: _facts(key, part) for key, part in parts.items()}
         _complete(facts, stated)
         networks = {key: _convert(facts[key], parts[key], f"{path}: {key}") for key in parts}
@@ -86,18 +88,24 @@ def read_lightweight(path: str | Path) -> LightweightCheckpoint:
     except (ValueError, IndexError) as error:
         raise UserError(f"{path} is not {_LAYOUT}: {error}") from error
     if not networks:
-        raise UserError(f"{path} is not {_LAYOUT}: expected tensors G.*, GE.* or D.*, found {sorted(state)[:3]}")
+        found = [shown(name) for name in sorted(state)[:3]]
+        raise UserError(f"{path} is not {_LAYOUT}: expected tensors G.*, GE.* or D.*, found {found}")
     _compare(facts.values(), stated, path)
+    for converted in networks.values():
+        converted.check(path)
     return LightweightCheckpoint(networks, ignored)
 
 
-def _state(content: Any) -> dict[str, Any]:
-    """The state dict in a file's content, without `module.` in front of its keys."""
-    if isinstance(content, Mapping) and isinstance(content.get("GAN"), Mapping):
-        content = content["GAN"]
-    if not isinstance(content, Mapping):
-        return {}
-    return {str(key).removeprefix("module."): tensor for key, tensor in content.items()}
+def _parts(state: Mapping[str, Any], ignored: list[str]) -> dict[str, Arrays]:
+    """The tensors of each network; adds the names of those that are of none to `ignored`."""
+    parts: dict[str, Arrays] = {}
+    for key, tensor in state.items():
+        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), None)
+        if prefix is None or not hasattr(tensor, "numpy"):
+            ignored.append(f"'{shown(key)}'")
+        elif not key.endswith("num_batches_tracked"):
+            parts.setdefault(_PREFIXES[prefix], {})[key.removeprefix(prefix)] = to_numpy(key, tensor)
+    return parts
 
 
 class _Facts(NamedTuple):
@@ -158,10 +166,11 @@ def _complete(facts: Mapping[str, _Facts], stated: Mapping[str, Any]) -> None:
 def _width_rule(facts: list[_Facts], stated: Mapping[str, Any]) -> dict[str, int]:
     """The fmap_max and fmap_inverse_coef with which all maps have the widths that they have."""
     widest = max((width for fact in facts for width in _ruled(fact)), default=0)
-    exponents = [stated["fmap_inverse_coef"]] if isinstance(stated.get("fmap_inverse_coef"), int) else []
-    limits = [stated["fmap_max"]] if isinstance(stated.get("fmap_max"), int) else []
+    limits = [stated["fmap_max"]] if type(stated.get("fmap_max")) is int else []
+    # Not whatever is stated: a stranger's exponent may be a number that no machine can raise 2 to.
+    exponents = sorted(_EXPONENTS, key=lambda exponent: exponent != stated.get("fmap_inverse_coef"))
     for limit in (*limits, widest):
-        for exponent in (*exponents, *_EXPONENTS):
+        for exponent in exponents:
             rule = {"fmap_max": limit, "fmap_inverse_coef": exponent}
             if all(_widths(fact, rule) == fact.widths for fact in facts):
                 return rule
@@ -192,11 +201,11 @@ def _convert(fact: _Facts, state: Arrays, what: str) -> Converted:
     for ours, theirs, transform in tensors:
         array = state[theirs]
         if not np.isfinite(array).all():
-            raise ValueError(f"{theirs} holds NaN or Inf")
+            raise ValueError(f"{shown(theirs)} holds NaN or Inf")
         arrays[ours] = np.ascontiguousarray(transform(array))
         left.discard(theirs)
     if left:
-        raise UserError(f"{what} has the tensor {min(left)}, which {_LAYOUT} has not")
+        raise UserError(f"{what} has the tensor {shown(min(left))}, which {_LAYOUT} has not")
     return Converted(fact.network, fact.arguments, arrays)
 
 
@@ -208,6 +217,6 @@ def _compare(facts: Iterable[_Facts], stated: Mapping[str, Any], path: Path) -> 
         for theirs, ours in _STATED.items():
             if theirs in stated and ours in found and stated[theirs] != found[ours]:
                 raise UserError(
-                    f"{path.parent / 'config.json'} says {theirs} {stated[theirs]}, but the weights in {path.name} "
-                    f"are of {found[ours]}; one of the two files is another model's"
+                    f"{path.parent / 'config.json'} says {theirs} {shown(stated[theirs])}, but the weights in "
+                    f"{path.name} are of {found[ours]}; one of the two files is another model's"
                 )

@@ -11,7 +11,7 @@ import numpy as np
 from sle_gan.convert import fastgan_names as names
 from sle_gan.convert.fastgan import BETAS, OURS, Adam, Converted
 from sle_gan.convert.fastgan_names import Arrays, Module
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 from sle_gan.files import atomic_path
 
 
@@ -39,11 +39,29 @@ def save_fastgan(
         import torch
     except ImportError as error:
         raise UserError(f"writing {path} needs PyTorch: pip install 'sle-gan[torch]'") from error
+    try:
+        content, own = _content(networks, optimizers or {})
+    except UserError:
+        raise
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path} was not written: the weights are not whole ({shown(error, 200)})") from error
+    try:
+        with atomic_path(path) as temporary:
+            torch.save({**content, OURS: own}, temporary)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be written: {error}") from error
+    return list(content)
+
+
+def _content(
+    networks: Mapping[str, Converted], optimizers: Mapping[str, Adam]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What FastGAN's code reads, and what it passes over; KeyError or ValueError if the weights are not whole."""
     content: dict[str, Any] = {}
     for key, name in (("g", "generator"), ("d", "discriminator")):
         if name in networks:
             modules = _modules(networks[name])
-            adam = (optimizers or {}).get(name)
+            adam = optimizers.get(name)
             content[key] = _tensors(_state(modules, networks[name].arrays, adam.step if adam else 0))
             if adam:
                 content[f"opt_{key}"] = _optimizer(modules, adam)
@@ -55,12 +73,7 @@ def save_fastgan(
         trained = names.to_theirs(modules, arrays, trained_only=True)
         content["g_ema"] = list(_tensors(trained).values())
         own["g_ema_buffers"] = _tensors({k: v for k, v in names.to_theirs(modules, arrays).items() if k not in trained})
-    try:
-        with atomic_path(path) as temporary:
-            torch.save({**content, OURS: own}, temporary)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be written: {error}") from error
-    return list(content)
+    return content, own
 
 
 def trained_paths(converted: Converted) -> list[str]:

@@ -7,6 +7,7 @@ scopes is which layer of the PyTorch port was checked against torch-fidelity's c
 
 from __future__ import annotations
 
+import math
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ _GRAPH_PARTS = (
     "batchnorm/moving_variance",
 )
 _GRAPH_FILE = "classify_image_graph_def.pb"
+# The graph has 96 MB and its largest kernel 1.5 million numbers; a packed file can grow to any size.
+_MOST_BYTES = 200_000_000
+_MOST_NUMBERS = 4_000_000
 
 
 def _chain(branch: str, scope: str, length: int) -> dict[str, str]:
@@ -74,7 +78,8 @@ def read_foreign(path: Path) -> dict[str, np.ndarray]:
     # A zip archive, or a bare pickle as PyTorch wrote before 1.6.
     if start[:2] == b"PK" or start[:1] == b"\x80":
         return _from_torch(path)
-    return _from_graph(path, path.read_bytes())
+    with path.open("rb") as file:
+        return _from_graph(path, file.read(_MOST_BYTES))
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -87,7 +92,7 @@ def _graph_in_archive(path: Path) -> bytes:
         with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 if Path(member.name).name == _GRAPH_FILE and (file := archive.extractfile(member)):
-                    return file.read()
+                    return file.read(_MOST_BYTES)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UserError(f"{path} is damaged or no .tgz archive: {error}") from error
     raise UserError(f"{path} holds no {_GRAPH_FILE}; expected inception-2015-12-05.tgz")
@@ -112,12 +117,17 @@ def _from_graph(path: Path, content: bytes) -> dict[str, np.ndarray]:
         for part, name in zip(PARTS, _GRAPH_PARTS)
     }
     _check_names(path, wanted, constants)
-    return {ours: _constant(constants[name]) for ours, name in wanted.items()}
+    try:
+        return {ours: _constant(constants[name]) for ours, name in wanted.items()}
+    except ValueError as error:
+        raise UserError(f"{path} is not the FID Inception of 2015-12-05: {error}") from error
 
 
 def _constant(tensor) -> np.ndarray:
     """A TensorProto of floats: raw bytes, or a list in which the last number stands for all that follow."""
     shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
+    if math.prod(shape) > _MOST_NUMBERS or min(shape, default=0) < 0:
+        raise ValueError(f"a tensor says that it has the shape {shape}")
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, "<f4").reshape(shape).astype(np.float32)
     values = np.asarray(tensor.float_val, np.float32)
@@ -125,14 +135,18 @@ def _constant(tensor) -> np.ndarray:
 
 
 def _from_torch(path: Path) -> dict[str, np.ndarray]:
+    from sle_gan.convert.state_dicts import to_numpy
     from sle_gan.convert.torch_reader import load_torch_file
 
     state = load_torch_file(path)
     wanted = {f"{layer}/{part}": f"{layer}.{name}" for layer in SCOPES for part, name in zip(PARTS, _TORCH_PARTS)}
     _check_names(path, wanted, state if isinstance(state, Mapping) else {})
-    tensors = {ours: state[name].numpy().astype(np.float32) for ours, name in wanted.items()}
-    # OIHW to HWIO
-    return {n: t.transpose(2, 3, 1, 0).copy() if n.endswith("/kernel") else t for n, t in tensors.items()}
+    try:
+        tensors = {ours: to_numpy(name, state[name]) for ours, name in wanted.items()}
+        # OIHW to HWIO
+        return {n: t.transpose(2, 3, 1, 0).copy() if n.endswith("/kernel") else t for n, t in tensors.items()}
+    except ValueError as error:
+        raise UserError(f"{path} is not the FID Inception of 2015-12-05: {error}") from error
 
 
 def _check_names(path: Path, wanted: Mapping[str, str], found: Mapping) -> None:

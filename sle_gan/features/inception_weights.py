@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sle_gan import hdf5
 from sle_gan.errors import UserError
 from sle_gan.features.download import HashMismatch, download, keras_cache
 from sle_gan.features.inception_files import PARTS, SCOPES, read_foreign
@@ -80,20 +81,16 @@ def write_h5(path: Path, tensors: Tensors) -> None:
 
 def read_h5(path: Path, kernel_shapes: Shapes) -> Tensors:
     """Reads what `write_h5` wrote. Raises UserError when it is another file or damaged."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise UserError(f"{path} is an HDF5 file, but not one of the FID Inception that this project wrote")
-            names = [f"{layer}/{part}" for layer in SCOPES for part in PARTS]
-            tensors = {name: np.asarray(file[name], np.float32) for name in names}
-            intact = file.attrs["digest"] == tensors_digest(tensors)
-    except (OSError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); delete it, and it is made anew") from error
+    with hdf5.opened(path, "not whole; delete it, and it is made anew") as file:
+        if hdf5.text(file, "format") != FORMAT:
+            raise UserError(f"{path} is an HDF5 file, but not one of the FID Inception that this project wrote")
+        found = {f"{layer}/{part}": hdf5.get(file, f"{layer}/{part}") for layer in SCOPES for part in PARTS}
+        _check_shapes(path, {name: item.shape for name, item in found.items()}, kernel_shapes)
+        tensors = {name: hdf5.numbers(item).astype(np.float32, copy=False) for name, item in found.items()}
+        intact = hdf5.text(file, "digest") == tensors_digest(tensors)
     if not intact:
         raise UserError(f"{path} is damaged (its digest differs); delete it, and it is made anew")
-    return _checked_shapes(path, tensors, kernel_shapes)
+    return tensors
 
 
 def _from_file(path: Path, kernel_shapes: Shapes) -> Tensors:
@@ -117,13 +114,17 @@ def _from_file(path: Path, kernel_shapes: Shapes) -> Tensors:
 
 
 def _checked_shapes(path: Path, tensors: Tensors, kernel_shapes: Shapes) -> Tensors:
+    _check_shapes(path, {name: tensor.shape for name, tensor in tensors.items()}, kernel_shapes)
+    return tensors
+
+
+def _check_shapes(path: Path, shapes: Shapes, kernel_shapes: Shapes) -> None:
     for layer, shape in kernel_shapes.items():
         for part in PARTS:
-            received = tensors[f"{layer}/{part}"].shape
+            received = shapes[f"{layer}/{part}"]
             expected = shape if part == "kernel" else shape[-1:]
             if received != expected:
                 raise UserError(f"{path}: {part} of {layer} has the shape {received}, expected {expected}")
-    return tensors
 
 
 def _try_to_write(path: Path, tensors: Tensors) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 from keras import layers
 
+from sle_gan import hdf5
 from sle_gan.errors import UserError
 from sle_gan.features.base import FeatureExtractor, FeatureMaps, compiled, digest, fold_batch_norm, plain_keras
 from sle_gan.features.download import download, keras_cache
@@ -116,11 +116,8 @@ def read_weights(path: Path, network: keras.Model) -> Arrays:
     Raises:
         UserError: naming the first layer that does not fit.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = _older_layout(file) if "layer_names" in file.attrs else _numbered_layout(file)
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged or holds no MobileNet weights: {error}") from error
+    with hdf5.opened(path, "holds no MobileNet weights") as file:
+        arrays = _older_layout(file) if "layer_names" in file.attrs else _numbered_layout(file)
     for name in _CONVOLUTIONS:
         kernel, bias = (array.shape for array in network.get_layer(name).get_weights())
         expected, received = [kernel, *[bias] * 4], [array.shape for array in arrays[name]]
@@ -138,10 +135,10 @@ def _numbered_layout(file: Any) -> Arrays:
     counts = {"conv2d": 0, "depthwise_conv2d": 0}
     arrays = {}
     for i, (name, kind) in enumerate(kinds.items()):
-        kernel = file[f"layers/{_numbered(kind, counts[kind])}/vars/0"]
+        kernel = hdf5.get(file, f"layers/{_numbered(kind, counts[kind])}/vars/0")
         counts[kind] += 1
-        norm = file[f"layers/{_numbered('batch_normalization', i)}/vars"]
-        arrays[name] = [np.asarray(kernel), *(np.asarray(norm[str(part)]) for part in range(4))]
+        norm = hdf5.get(file, f"layers/{_numbered('batch_normalization', i)}/vars")
+        arrays[name] = [hdf5.numbers(kernel), *(hdf5.numbers(hdf5.get(norm, str(part))) for part in range(4))]
     return arrays
 
 
@@ -153,8 +150,9 @@ def _older_layout(file: Any) -> Arrays:
     """Keras 1 and 2 h5, such as keras.applications downloads: layers by name, arrays named in attributes."""
 
     def read(layer: str) -> list[np.ndarray]:
-        names = [name.decode() if isinstance(name, bytes) else name for name in file[layer].attrs["weight_names"]]
-        return [np.asarray(file[layer][name]) for name in names]
+        group = hdf5.get(file, layer)
+        names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
+        return [hdf5.numbers(hdf5.get(group, name)) for name in names]
 
     return {name: read(name) + read(f"{name}_bn") for name in _CONVOLUTIONS}
 

@@ -7,13 +7,14 @@ larger than its limit, and nothing is used whose content differs from the hash t
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
+from sle_gan.json_objects import MOST_BYTES, read_object
+from sle_gan.torch_files import is_torch_file
 
 LIBRARY = "sle-gan"
 CONFIG = "config.json"
@@ -25,7 +26,7 @@ PYTORCH = ("model.pt", "pytorch_model.bin", "model.safetensors")  # of other pro
 
 _OURS = re.compile(r"(generator|discriminator)(_[A-Za-z0-9]{1,16}){0,2}_weights\.h5")
 _MB = 1_000_000
-_CONFIG_BYTES = _MB
+_CONFIG_BYTES = MOST_BYTES
 _WEIGHTS_BYTES = 4000 * _MB  # the networks at width 64 take 120 MB
 _CHUNK = 1 << 20
 # What other libraries write into their config.json, and we do not.
@@ -98,11 +99,13 @@ def weights_names(names: Iterable[str], config: Mapping[str, Any], source: str) 
     library = config.get("library_name") or next((_FOREIGN_KEYS[key] for key in _FOREIGN_KEYS if key in config), None)
     if library and library != LIBRARY:
         kind = config.get("model_type") or config.get("_class_name") or "model"
-        raise UserError(f"{source} holds a {kind} of {library}, which is no model of this project; {_EXPECTED}")
+        raise UserError(
+            f"{source} holds a {shown(kind)} of {shown(library)}, which is no model of this project; {_EXPECTED}"
+        )
     theirs = [name for name in PYTORCH if name in names]
     if not theirs:
-        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-        raise UserError(f"{source} holds no weights that we read (its files: {shown or 'none'}); {_EXPECTED}")
+        listed = ", ".join(map(shown, names[:6])) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        raise UserError(f"{source} holds no weights that we read (its files: {listed or 'none'}); {_EXPECTED}")
     return theirs[:1]
 
 
@@ -117,16 +120,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     try:
-        if path.stat().st_size > _CONFIG_BYTES:
-            raise UserError(f"{path} has more than {_CONFIG_BYTES / _MB:.0f} MB; it is no model's {CONFIG}")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged or no JSON file ({error})") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds a {type(values).__name__}; expected an object")
-    return values
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or no JSON file ({shown(error, 200)})") from error
 
 
 def generator_file(folder: str | Path) -> Path:
@@ -137,7 +135,12 @@ def generator_file(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     config = read_config(folder)
-    found = weights_names((path.name for path in folder.iterdir() if path.is_file()), config, str(folder))
+    files = [path for path in folder.iterdir() if path.is_file()]
+    if not any(is_weights(path.name) for path in files):
+        torch = [path for path in files if is_torch_file(path)]
+        if len(torch) == 1:  # a folder of one's own, where a repository may hold nothing under such a name
+            return torch[0]
+    found = weights_names((path.name for path in files), config, str(folder))
     if is_ours(found[0]) and GENERATOR not in found:
         raise UserError(f"{folder} holds {', '.join(found)} but no {GENERATOR}, the one that draws pictures from noise")
     file = folder / (GENERATOR if GENERATOR in found else found[0])
@@ -149,7 +152,8 @@ def _stated_sha256(config: Mapping[str, Any], name: str) -> str | None:
     """The hash that a shared model's config.json gives for a file; other config.json give none."""
     files = config.get("files")
     entry = files.get(name) if isinstance(files, dict) else None
-    return entry.get("sha256") if isinstance(entry, dict) else None
+    stated = entry.get("sha256") if isinstance(entry, dict) else None
+    return stated if isinstance(stated, str) else None
 
 
 def check_content(path: Path, listed: Listed, source: str) -> None:

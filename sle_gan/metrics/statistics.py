@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sle_gan.errors import UserError
+from sle_gan import npz
+from sle_gan.errors import UserError, shown
 from sle_gan.features import FeatureExtractor
 from sle_gan.files import atomic_path
+from sle_gan.json_objects import parse_object
 from sle_gan.metrics.frechet import StreamingMoments
 
 FORMAT = "sle_gan.statistics/1"
@@ -75,22 +76,34 @@ class FeatureStatistics:
         if not Path(path).is_file():
             raise UserError(f"there is no statistics file at {path}")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if "format" not in file or str(file["format"]) != FORMAT:
+            with npz.opened(Path(path)) as file:
+                if "format" not in file.arrays or str(file.array("format")) != FORMAT:
                     raise UserError(f"{path} holds no statistics of this project; make it with evaluate.py stats")
                 return cls(
-                    extractor=str(file["extractor"]),
-                    version=str(file["version"]),
-                    count=int(file["count"]),
-                    mean=file["mean"],
-                    covariance=file["covariance"],
-                    features=file.get("features"),
-                    protocol=json.loads(str(file["protocol"])),
-                )
+                    extractor=str(file.array("extractor")),
+                    version=str(file.array("version")),
+                    count=int(file.array("count")),
+                    mean=file.array("mean"),
+                    covariance=file.array("covariance"),
+                    features=file.array("features") if "features" in file.arrays else None,
+                    protocol=parse_object(str(file.array("protocol"))),
+                )._checked()
         except UserError:
             raise
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged or no .npz file: {error}") from error
+        except npz.ERRORS as error:
+            raise UserError(f"{path} is damaged or no .npz file: {shown(error, 200)}") from error
+
+    def _checked(self) -> FeatureStatistics:
+        """Itself; raises a ValueError unless the arrays' shapes go together."""
+        dimension = self.mean.size
+        shapes = [self.mean.shape, self.covariance.shape]
+        expected: list[tuple[int, ...]] = [(dimension,), (dimension, dimension)]
+        if self.features is not None:
+            shapes.append(self.features.shape)
+            expected.append((self.count, dimension))
+        if shapes != expected:
+            raise ValueError(f"its arrays have the shapes {shapes}, expected {expected}")
+        return self
 
     def require(self, version: str, path: str | os.PathLike[str]) -> FeatureStatistics:
         """Itself, if it is of that extractor version. Raises UserError naming both."""

@@ -10,6 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from sle_gan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
+from sle_gan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
+from sle_gan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
 from sle_gan.models.generator import UpBlock
 from sle_gan.models.layers import (
     BatchNorm,
@@ -21,14 +24,6 @@ from sle_gan.models.layers import (
     pool_to,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
-
-# Channels of the maps by their size, as multiples of the width: full-size branch and small branch.
-WIDTHS = {512: 1 / 8, 256: 1 / 4, 128: 1 / 2, 64: 1, 32: 2, 16: 4, 8: 8}
-SMALL_WIDTHS = {64: 1 / 2, 32: 1, 16: 2, 8: 4}
-HEAD_WIDTH = 16
-DECODER_FILTERS = {16: 128, 32: 64, 64: 64, 128: 32}
-# Skip-layer excitation: size of the map that is scaled -> size of the map that scales it.
-EXCITATIONS = {32: 256, 16: 128, 8: 64}
 
 
 class ConvBlock(keras.layers.Layer):

@@ -13,6 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from sle_gan.kernels import COMPOSED
+from sle_gan.kernels import GENERATOR_EXCITATIONS as EXCITATIONS
+from sle_gan.kernels import GENERATOR_WIDTHS as WIDTHS
 from sle_gan.models.folded import Folded, Stage, Weights
 from sle_gan.models.layers import (
     BatchNorm,
@@ -26,13 +29,6 @@ from sle_gan.models.layers import (
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
 from sle_gan.weights import variables_by_path
-
-# Channels of the maps by their size, as multiples of the width.
-WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
-# Maps made by the longer block, with noise and a second convolution.
-COMPOSED = (8, 32, 128, 512)
-# Skip-layer excitation: size of the map that is scaled -> size of the map that scales it.
-EXCITATIONS = {64: 4, 128: 8, 256: 16, 512: 32}
 
 
 class UpBlock(keras.layers.Layer):

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from sle_gan.kernels import GATES
 from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
@@ -35,7 +36,6 @@ from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_nearest
 
 RESOLUTIONS = (32, 64, 128, 256, 512, 1024)
-GATES = {16: 128, 32: 256, 64: 512, 128: 1024}  # side of a low map: side of the high one whose channels it scales
 SMALL = 32  # side of the image that the second head sees
 DECODED = 128
 

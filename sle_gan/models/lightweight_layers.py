@@ -15,10 +15,12 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine
+from sle_gan.kernels import ATTENTION_WIDTH
 from sle_gan.models.layers import BatchNorm, Shape, gated_linear_unit
 from sle_gan.models.upsampling import upsample_conv, upsample_nearest
 
-HEADS, HEAD_WIDTH = 8, 64  # of every attention, whatever the map's width
+HEADS = 8  # of every attention
+HEAD_WIDTH = ATTENTION_WIDTH // HEADS
 FREQUENCIES = 8
 
 

@@ -15,14 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from sle_gan.kernels import PROJECTED_DOWNS as DOWNS
 from sle_gan.models.discriminator import ConvBlock
 from sle_gan.models.layers import Shape, SpectralConv2D
 from sle_gan.models.network import Network
 
 # Widths of the mixed maps, from the largest map to the smallest, as multiples of the projections' channels.
 MIXED = (1, 1, 2, 4)
-# A head halves its map until what was 128, 64, 32 or 16 pixels wide for images of 256 pixels is 8 wide.
-DOWNS = (4, 3, 2, 1)
 # What a head's last convolution needs.
 SMALLEST = 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -57,15 +58,25 @@ def checked_license(license: str | None) -> str:
 
 def make_card(shared: Shared) -> str:
     """The text of README.md."""
+    shared = shared._replace(title=_title(shared.title))
     sections = [_header(shared), f"# {shared.title}\n", _introduction(shared)]
     sections += [_usage(shared), _training(shared), _quality(shared), _limitations(shared), _license(shared)]
     return "\n".join(sections)
 
 
+def _title(name: str) -> str:
+    """A folder's or repository's name as a title: one line that can be written as UTF-8."""
+    try:
+        name = os.fsencode(name).decode("utf-8", "replace")  # whatever encoding this process has for names
+    except UnicodeEncodeError:
+        name = re.sub("[\ud800-\udfff]", "\ufffd", name)
+    return " ".join(name.split())
+
+
 def _header(shared: Shared) -> str:
-    """YAML. Values that somebody typed are written as JSON strings, which YAML reads as such."""
+    """YAML. Values that somebody typed are quoted."""
     lines = [
-        f"license: {json.dumps(shared.license)}",
+        f"license: {_quoted(shared.license)}",
         f"library_name: {LIBRARY}",
         f"pipeline_tag: {_task(shared)}",
         "tags:",
@@ -76,7 +87,7 @@ def _header(shared: Shared) -> str:
         metric, name = _metric(score.extractor)
         lines += [
             "model-index:",
-            f"- name: {json.dumps(shared.title)}",
+            f"- name: {_quoted(shared.title)}",
             "  results:",
             "  - task:",
             f"      type: {_task(shared)}",
@@ -85,10 +96,25 @@ def _header(shared: Shared) -> str:
             "      name: the training pictures",
             "    metrics:",
             f"    - type: {metric}",
-            f"      name: {json.dumps(name)}",
+            f"      name: {_quoted(name)}",
             f"      value: {score.value:.4f}",
         ]
     return "\n".join(["---", *lines, "---", ""])
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted YAML scalar.
+
+    Not JSON's: that writes what is beyond U+FFFF as two escapes, which YAML reads as two characters, and leaves in
+    what YAML allows in no text.
+    """
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def _task(shared: Shared) -> str:

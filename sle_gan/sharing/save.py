@@ -31,7 +31,7 @@ def from_pretrained(repo_or_folder: str | Path, revision: str | None = None) -> 
 
     Args:
         repo_or_folder: `user/name` on a hub, or a folder: a shared model, a training run, or another project's
-            model that we read.
+            model that we read; or a file of weights, as `sle_gan.load_generator` takes it.
         revision: of the repository: a branch, a tag or a full commit hash.
 
     Returns:
@@ -40,6 +40,8 @@ def from_pretrained(repo_or_folder: str | Path, revision: str | None = None) -> 
     Raises:
         UserError: see `sle_gan.hub.local_folder`; or if the weights are of no generator that we know.
     """
+    if revision is None and Path(repo_or_folder).is_file():
+        return generation.load_generator(repo_or_folder)
     return generation.load_generator(hub.generator_file(hub.local_folder(repo_or_folder, revision)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import typing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from sle_gan.config import TrainConfig, config_from_dict, flag
 from sle_gan.errors import UserError
 from sle_gan.hub.files import CONFIG, GENERATOR, is_ours
+from sle_gan.json_objects import read_object
 
 BEST_GENERATOR = "best_generator_weights.h5"
 _STARTS = ("generator_weights", "discriminator_weights", "init_from")
@@ -90,11 +90,9 @@ def is_run_like(path: Path) -> bool:
 
 def _read_config(run: Path) -> TrainConfig:
     try:
-        values = json.loads((run / CONFIG).read_text(encoding="utf-8"))
+        values = read_object(run / CONFIG)
     except (OSError, ValueError) as error:
         raise UserError(f"{run} is no training run ({CONFIG}: {error}); check --name and --output-folder") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{run} is no training run: its {CONFIG} holds a {type(values).__name__}")
     return config_from_dict(values, str(run / CONFIG))
 
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sle_gan import weights
-from sle_gan.errors import UserError
+from sle_gan import npz, weights
+from sle_gan.errors import UserError, shown
 from sle_gan.files import atomic_path
+from sle_gan.json_objects import parse_object
 
 if TYPE_CHECKING:
     import keras
@@ -76,15 +77,23 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """
     meta = read_meta(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for entry in archive.namelist():
-                if entry != META:
-                    with archive.open(entry) as member:
-                        arrays[entry.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise UserError(f"the checkpoint {path} is damaged ({error})") from error
-    return meta, arrays
+        with npz.opened(path) as archive:
+            return meta, {name: archive.array(name) for name in archive.arrays}
+    except npz.ERRORS as error:
+        raise UserError(f"the checkpoint {path} is damaged ({shown(error, 200)})") from error
+
+
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all arrays of a checkpoint, by name; none of them is read.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        with npz.opened(path) as archive:
+            return {name: archive.shape(name) for name in archive.arrays}
+    except npz.ERRORS as error:
+        raise UserError(f"the checkpoint {path} is damaged ({shown(error, 200)})") from error
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -94,13 +103,13 @@ def read_meta(path: Path) -> dict[str, Any]:
         UserError: if the file is truncated or no checkpoint of ours.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read(META))
+        with npz.opened(path) as archive:
+            meta = parse_object(archive.content(META))
     except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise UserError(f"the checkpoint {path} is truncated or no checkpoint ({error})") from error
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path} is not a checkpoint of this project ({error})") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise UserError(f"the checkpoint {path} is truncated or no checkpoint ({shown(error, 200)})") from error
+    except npz.ERRORS as error:
+        raise UserError(f"{path} is not a checkpoint of this project ({shown(error, 200)})") from error
+    if meta.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this project; expected the format {FORMAT!r}")
     return meta
 

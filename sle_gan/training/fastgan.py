@@ -13,7 +13,7 @@ from tqdm import tqdm
 from sle_gan import weights
 from sle_gan.config import CHANNELS, SLEGANConfig
 from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import RunFolder, check_new, read_run
 
@@ -166,15 +166,21 @@ def _read_run(path: Path) -> Exported:
             ("discriminator", "Discriminator", {"input_resolution": config.resolution, **common}),
         )
     }
+    for converted in networks.values():
+        converted.check(path)
     rates = {"generator": config.G_learning_rate, "discriminator": config.D_learning_rate}
-    optimizers = {}
-    for key, rate in rates.items():
-        # With a loss scale Keras puts one optimizer into another: the last part of a name tells what it is.
-        slots = {name.rpartition("/")[2]: array for name, array in _below(arrays, f"optimizer/{key}/").items()}
-        paths = trained_paths(networks[key])
-        first, second = ({p: slots[f"{_slot(key, p)}_{m}"] for p in paths} for m in ("momentum", "velocity"))
-        optimizers[key] = Adam(int(slots["iteration"]), rate, first, second)
-    return Exported(networks, optimizers)
+    try:
+        return Exported(networks, {key: _adam(arrays, key, networks[key], rate) for key, rate in rates.items()})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"the checkpoint of {path} has no whole state of Adam: {shown(error)}") from error
+
+
+def _adam(arrays: dict[str, np.ndarray], key: str, network: Converted, rate: float) -> Adam:
+    # With a loss scale Keras puts one optimizer into another: the last part of a name tells what it is.
+    slots = {name.rpartition("/")[2]: array for name, array in _below(arrays, f"optimizer/{key}/").items()}
+    paths = trained_paths(network)
+    first, second = ({p: slots[f"{_slot(key, p)}_{m}"] for p in paths} for m in ("momentum", "velocity"))
+    return Adam(int(slots["iteration"]), rate, first, second)
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -20,6 +20,8 @@ from sle_gan.config.base import NETWORKS
 from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError
 from sle_gan.hub import local_folder
+from sle_gan.hub.files import PYTORCH
+from sle_gan.kernels import arguments
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
 
@@ -31,6 +33,17 @@ Arrays = Mapping[str, np.ndarray]
 _AVERAGED = "_ema"  # ends the name of a network that is the average of another
 # The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
 _MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
+
+# The networks in each GAN's checkpoints, but for averages.
+_NETWORKS: dict[str, dict[str, str]] = {
+    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
+    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
+    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
+    "cyclegan": {
+        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
+        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
+    },
+}
 
 
 class Part(NamedTuple):
@@ -107,7 +120,7 @@ def read_source(init_from: str, settings_only: bool = False) -> Source:
     ours = [file for file in files if file.name.endswith("weights.h5") and not file.name.startswith("best_")]
     torch = [file for file in files if is_torch_file(file)]
     if torch and not ours:
-        return _read_torch(init_from, torch[0])
+        return _read_torch(init_from, min(torch, key=lambda file: file.name not in PYTORCH))  # not optimizer.pt, say
     if path.is_dir() and not ours:
         raise UserError(f"--init-from {init_from} holds neither a run nor weights; expected a generator_weights.h5")
     return _read_weights(init_from, ours or [path])
@@ -134,15 +147,35 @@ def _read_torch(init_from: str, file: Path) -> Source:
 
 def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
     config, file = read_run(path)
-    _, arrays = (None, {}) if settings_only else checkpoints.read(file)
-    networks: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in arrays.items():
-        key, _, rest = name.partition("/")
-        if key not in ("optimizer", "buffer"):
-            networks.setdefault(key, {})[rest] = array
+    shapes = _by_network(checkpoints.read_shapes(file))
+    for key, network in _NETWORKS[config.model].items():
+        # Settings that are not those of the weights would make networks of any size.
+        weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)
+    networks = {} if settings_only else _by_network(checkpoints.read(file)[1])
     return Source(
         init_from, config.model, _of_networks(config), [Part(key, "", arrays) for key, arrays in networks.items()]
     )
+
+
+def _by_network(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a checkpoint has of each network, by path; optimizers and buffers are left out."""
+    networks: dict[str, dict[str, Any]] = {}
+    for name, entry in entries.items():
+        key, _, rest = name.partition("/")
+        if key not in ("optimizer", "buffer"):
+            networks.setdefault(key, {})[rest] = entry
+    return networks
+
+
+def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
+    """A network's constructor arguments as the settings of its run have them; the inverse of `_settings`."""
+    values: dict[str, Any] = {
+        "output_resolution": config.resolution,
+        "input_resolution": config.resolution,
+        "channels": CHANNELS[config.channels],
+        "attn_res_layers": list(getattr(config, "attention_sides", ())),
+    }
+    return {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
 
 
 def _of_networks(config: TrainConfig) -> dict[str, Any]:

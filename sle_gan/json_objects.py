@@ -1,0 +1,38 @@
+"""JSON objects out of files that may be a stranger's: no text makes reading one fail in another way than ValueError."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 1_000_000  # of settings, a model's description or what a checkpoint says of itself
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """The object that a text is.
+
+    Raises:
+        ValueError: with the reason, in one line: it is too long, no JSON, nested too deeply, or no object.
+    """
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES / 1e6:.0f} MB")
+    try:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"it holds a {type(values).__name__}, expected an object")
+    return values
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: as `parse_object`.
+    """
+    if path.stat().st_size > MOST_BYTES:  # before it is read
+        raise ValueError(f"it has more than {MOST_BYTES / 1e6:.0f} MB")
+    return parse_object(path.read_bytes())

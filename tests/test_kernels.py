@@ -1,0 +1,77 @@
+"""What a file is compared with before a network is built is what the network then has."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sle_gan.kernels import _KERNELS, kernels
+from sle_gan.models import Discriminator, Generator, Network
+from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
+from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
+from sle_gan.models.projected import ProjectedDiscriminator
+from sle_gan.weights import variables_by_path
+
+
+def variants() -> list[tuple[type[Network], dict[str, Any]]]:
+    sle = [(Generator, {"output_resolution": r, "width": 8, "latent": 5, "channels": 1}) for r in (64, 256, 1024)]
+    sle += [(Generator, {"output_resolution": r, "width": 16, "latent": 4}) for r in (128, 512)]
+    sle += [(Discriminator, {"input_resolution": r, "width": 8, "channels": 4}) for r in (64, 128, 256, 512, 1024)]
+    dcgan = [(DCGANGenerator, {"output_resolution": r, "width": 3, "latent": 5}) for r in (32, 64, 128)]
+    dcgan += [(DCGANDiscriminator, {"input_resolution": r, "width": 3, "channels": 1}) for r in (32, 64, 128)]
+    common = {"fmap_max": 16, "fmap_inverse_coef": 10, "attn_res_layers": [4, 16, 64, 512]}
+    light = [
+        (LightweightGenerator, {"output_resolution": r, "latent": 6, "freq_chan_attn": f, **common})
+        for r, f in itertools.product((32, 128, 1024), (False, True))
+    ]
+    light += [
+        (LightweightDiscriminator, {"input_resolution": r, "disc_output_size": size, **common})
+        for r, size in ((32, 1), (256, 5), (512, 1), (1024, 5))
+    ]
+    cycle = [(ResNetGenerator, {"blocks": 2, "width": 3, "channels": 1}), (PatchDiscriminator, {"width": 3})]
+    projected = [(ProjectedDiscriminator, {"resolution": 128, "map_channels": [3, 4, 5, 6], "width": 2})]
+    return [*sle, *dcgan, *light, *cycle, *projected]  # type: ignore[list-item]
+
+
+def test_every_network_is_known() -> None:
+    def subclasses(kind: type) -> set[str]:
+        return {name for each in kind.__subclasses__() for name in (each.__name__, *subclasses(each))}
+
+    assert {name for name in subclasses(Network) if not name.startswith("_")} <= _KERNELS.keys()
+    assert {network.__name__ for network, _ in variants()} == _KERNELS.keys()
+
+
+@pytest.mark.parametrize(("network", "arguments"), variants())
+def test_kernels_are_those_of_the_network(network: type[Network], arguments: dict[str, Any]) -> None:
+    built = network(**arguments)
+    expected = dict(kernels(network.__name__, built.architecture))
+    found = {path: tuple(v.shape) for path, v in variables_by_path(built).items() if path.endswith("/kernel")}
+    assert expected == found
+    others = sum(v.numpy().size for path, v in variables_by_path(built).items() if path not in found)
+    assert others < 4 * sum(v.numpy().size for path, v in variables_by_path(built).items() if path in found)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([(name.__name__, arguments) for name, arguments in variants()]), st.data())
+def test_any_architecture_has_kernels_or_a_reason(network: tuple[str, dict[str, Any]], data: st.DataObject) -> None:
+    """Out of a file, arguments are of any type and size. A bounded number of kernels is asked for, as a reader does."""
+    name, arguments = network
+    architecture = {"channels": 3, "tanh": True, "antialias": False, **arguments}
+    key = data.draw(st.sampled_from(sorted(architecture)))
+    changed = data.draw(st.one_of(JSON, st.just({**architecture, key: data.draw(JSON)})))
+    try:
+        for _, shape in itertools.islice(kernels(name, changed), 200):
+            assert all(type(side) is int and side >= 0 for side in shape)
+    except ValueError as error:
+        assert "\n" not in str(error) and len(str(error)) < 300
