@@ -100,7 +100,7 @@ def neighbour_sheet(
         for index, distance in zip(neighbours.indices[number], neighbours.distances[number]):
             picture = real(int(index))
             picture = np.full((CELL, CELL, 3), 230, np.uint8) if picture is None else picture
-            cells.append(Cell(picture, f"{distance:.4g}", names[index], distance <= neighbours.usual))
+            cells.append(Cell(picture, f"{distance:.4g}", names[int(index)], bool(distance <= neighbours.usual)))
         shown.append(cells)
     heading = (
         f"{neighbours}. Below: the {len(shown)} generated pictures that are nearest to a training picture, each left "

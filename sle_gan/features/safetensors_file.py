@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -43,11 +42,11 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _tensor(name: str, entry: Any, data: np.ndarray) -> np.ndarray:
-    fields = entry if isinstance(entry, Mapping) else {}
-    kind, shape, place = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    kind, shape, place = fields.get("dtype"), fields.get("shape"), fields.get("data_offsets")
     if kind not in _TYPES:
         raise ValueError(f"{name} is of type {kind!r}, expected one of {', '.join(_TYPES)}")
-    if not (_sizes(shape) and len(shape) <= _DIMENSIONS and _sizes(place) and len(place) == 2):
+    if not (_are_sizes(shape) and len(shape) <= _DIMENSIONS and _are_sizes(place) and len(place) == 2):
         raise ValueError(f"{name} has the shape {shape!r} and the place {place!r}")
     start, end = place
     size = math.prod(shape) * np.dtype(_TYPES[kind]).itemsize
@@ -61,5 +60,5 @@ def _tensor(name: str, entry: Any, data: np.ndarray) -> np.ndarray:
     return array
 
 
-def _sizes(values: Any) -> bool:
+def _are_sizes(values: Any) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
