@@ -262,6 +262,8 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
     assert [line["step"] for line in scored] == [2, 4]
     assert scored[0]["extractor"] == "mobilenet" and scored[0]["count"] == 12 and scored[0]["real_count"] == 24
     best = min(scored, key=lambda line: line["fid"])
+    with Image.open(folder / "neighbours.png") as sheet:  # a row for each of the 12, in two columns
+        assert sheet.height > 6 * 128 and "of 12 generated pictures are as near" in result.stdout
     assert (folder / "fid.png").exists() and f"FID {best['fid']:.3f}" in result.stderr + result.stdout
     with np.load(folder / "checkpoints" / "best.npz") as checkpoint:
         kernel = checkpoint["generator_ema/to_image/kernel"]

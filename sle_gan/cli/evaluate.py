@@ -1,4 +1,4 @@
-"""evaluate.py: scores two sets of images, or saves the statistics of one."""
+"""evaluate.py: scores two sets of images, saves the statistics of one, or looks for copies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sle_gan.cli import evaluate_neighbours
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
@@ -29,6 +30,9 @@ examples:
   A generator against its training pictures, 2000 images, all metrics, on a small machine:
     python evaluate.py score --real photos/ --fake generator_weights.h5 --count 2000 \\
         --metrics fid,kid,mifid,pr --features mobilenet
+
+  Is it copying? Each generated picture beside its nearest training pictures:
+    python evaluate.py neighbours --real photos/ --fake generator_weights.h5 --output sheet.png
 
   The real side computed once:
     python evaluate.py stats --real photos/ --resolution 256 --output photos.npz
@@ -64,9 +68,14 @@ def make_parser() -> Parser:
         description="Score generated images: FID, KID, MiFID, precision and recall, with their protocol.",
         epilog=_EXAMPLES,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{score,stats}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{score,stats,neighbours}")
     _add_score(commands.add_parser("score", help="compare generated images with real ones", epilog=_EXAMPLES))
     _add_stats(commands.add_parser("stats", help="save the statistics of real images", epilog=_EXAMPLES))
+    neighbours = commands.add_parser(
+        "neighbours", help="show generated images beside the real ones nearest to them", epilog=_EXAMPLES
+    )
+    evaluate_neighbours.add_flags(neighbours)
+    _add_common(neighbours)
     return parser
 
 
@@ -149,7 +158,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, scores."""
     options = make_parser().parse_args(argv)
-    {"score": _score, "stats": _stats}[options.command](options)
+    {"score": _score, "stats": _stats, "neighbours": evaluate_neighbours.run}[options.command](options)
 
 
 def _stats(options: argparse.Namespace) -> None:

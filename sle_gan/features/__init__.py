@@ -5,6 +5,7 @@
 | `inception` | 2048, as published FID | | download or path |
 | `mobilenet` | 1024 | strides 4 to 32 | download or path |
 | `efficientnet_lite0` | 320 | strides 4 to 32 | the package of the extra `projected`, or path |
+| `dinov2_s`, `dinov2_b`, `dinov2_l` | 384, 768, 1024 | | hub or path |
 | `vgg16` | | strides 1 to 16 | download or path |
 
 `load_extractor` gives a `FeatureExtractor`: uint8 images to vectors, in numpy, for metrics and neighbours.
@@ -25,8 +26,10 @@ from sle_gan.errors import UserError
 from sle_gan.features.base import FeatureExtractor, FeatureMaps
 
 WEIGHTS_VARIABLE = "SLE_GAN_FEATURES_WEIGHTS"
-EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0")
+EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0", "dinov2_s", "dinov2_b", "dinov2_l")
 MAPS = ("efficientnet_lite0", "mobilenet", "vgg16")
+# Names that share a file, with what its classes are told.
+_VARIANTS = {f"dinov2_{size}": ("dinov2", {"size": size}) for size in "sbl"}
 
 __all__ = ["EXTRACTORS", "MAPS", "WEIGHTS_VARIABLE", "FeatureExtractor", "FeatureMaps", "load_extractor", "load_maps"]
 
@@ -45,10 +48,10 @@ def load_extractor(name: str, weights: str | os.PathLike[str] | None = None, bat
     """
     if batch_size < 1:
         raise UserError(f"batch size {batch_size}: expected a positive number")
-    module = _module(name, EXTRACTORS)
+    module, options = _module(name, EXTRACTORS)
     if weights is None:
         weights = os.environ.get(WEIGHTS_VARIABLE) or None
-    extractor: FeatureExtractor = module.EXTRACTOR(_checked(weights))
+    extractor: FeatureExtractor = module.EXTRACTOR(_checked(weights), **options)
     extractor.batch_size = batch_size
     return extractor
 
@@ -63,14 +66,16 @@ def load_maps(name: str, weights: str | os.PathLike[str] | None = None, **option
     Raises:
         UserError: as `load_extractor`.
     """
-    maps: FeatureMaps = _module(name, MAPS).MAPS(_checked(weights), **options)
+    module, variant = _module(name, MAPS)
+    maps: FeatureMaps = module.MAPS(_checked(weights), **variant, **options)
     return maps
 
 
-def _module(name: str, names: tuple[str, ...]) -> Any:
+def _module(name: str, names: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
     if name not in names:
         raise UserError(f"features {name!r}: expected one of {', '.join(names)}")
-    return importlib.import_module(f"sle_gan.features.{name}")
+    file, options = _VARIANTS.get(name, (name, {}))
+    return importlib.import_module(f"sle_gan.features.{file}"), options
 
 
 def _checked(weights: str | os.PathLike[str] | None) -> Path | None:

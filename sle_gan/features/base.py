@@ -30,7 +30,7 @@ class FeatureExtractor(ABC):
     The network always sees batches of exactly `batch_size` images, the last one padded: an image's features
     do not depend on how many others came with it, and a compiled network is compiled once.
 
-    name: of the module in `sle_gan.features`.
+    name: among `sle_gan.features.EXTRACTORS`.
     version: network, layer, preprocessing and a digest of the weights. Two statistics compare if and only
         if their versions are equal.
     dimension: features per image.
@@ -126,7 +126,10 @@ def checked_image(image: Any) -> np.ndarray:
 
 def digest(arrays: Iterable[np.ndarray]) -> str:
     """12 hex digits that differ for different weights, whichever file they came from."""
-    return hashlib.sha256(b"".join(array.astype("<f4").tobytes() for array in arrays)).hexdigest()[:12]
+    total = hashlib.sha256()
+    for array in arrays:  # one by one: large networks would be in memory twice
+        total.update(array.astype("<f4").tobytes())
+    return total.hexdigest()[:12]
 
 
 def fold_batch_norm(

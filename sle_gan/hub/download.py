@@ -46,6 +46,28 @@ def local_folder(name: str | Path, revision: str | None = None) -> Path:
         return _cached(repository, revision, str(error))
 
 
+def repository_file(name: str, file: str) -> Path:
+    """One weights file of a repository of any library, in the cache of this machine, checked as `local_folder` does.
+
+    Raises:
+        UserError: if it is not there, cannot be reached and is not in the cache, or fails a check.
+    """
+    if client.is_offline():
+        return _cached_file(name, file, "HF_HUB_OFFLINE is set")
+    try:
+        return Repository(name).fetch(file)
+    except client.Unreachable as error:
+        return _cached_file(name, file, str(error))
+
+
+def _cached_file(repository: str, name: str, why: str) -> Path:
+    found = client.library().try_to_load_from_cache(repository, name)
+    if not isinstance(found, str):
+        raise UserError(f"{why}, and {name} of {repository} is not in the cache of this machine")
+    check_cached(Path(found), named_by_cache(Path(found)), "the cache")
+    return Path(found)
+
+
 def _download(repository: Repository) -> Path:
     config = {}
     if CONFIG in repository.names:  # first, so that another library's gigabytes are refused before they are fetched

@@ -52,7 +52,12 @@ class Repository:
 
         It is asked for by the revision, not by the commit, so that the cache remembers which commit the
         revision was: without a network, that is how it is found again.
+
+        Raises:
+            UserError: if the repository has no such file, or it fails a check.
         """
+        if name not in self._known:
+            raise UserError(f"{self.name} holds no {name}")
         file = self._known[name]
         with client.one_line_errors(self.name, self.revision):
             downloaded = client.library().hf_hub_download(

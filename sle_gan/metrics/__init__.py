@@ -7,6 +7,7 @@ from sle_gan.metrics.frechet import StreamingMoments, frechet_distance, frechet_
 from sle_gan.metrics.images import ImageFolder
 from sle_gan.metrics.kernel import KernelDistance, kernel_distance
 from sle_gan.metrics.memorization import memorization_distance, memorization_informed_distance
+from sle_gan.metrics.neighbours import Neighbours, find_neighbours
 from sle_gan.metrics.precision_recall import PrecisionRecall, precision_recall
 from sle_gan.metrics.scoring import METRICS, Scorer, Scores, compute_scores
 from sle_gan.metrics.statistics import FeatureStatistics, collect_statistics
@@ -16,12 +17,14 @@ __all__ = [
     "FeatureStatistics",
     "ImageFolder",
     "KernelDistance",
+    "Neighbours",
     "PrecisionRecall",
     "Scorer",
     "Scores",
     "StreamingMoments",
     "collect_statistics",
     "compute_scores",
+    "find_neighbours",
     "frechet_distance",
     "frechet_distance_from_moments",
     "kernel_distance",

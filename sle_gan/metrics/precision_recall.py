@@ -45,7 +45,7 @@ def precision_recall(real: Any, fake: Any, neighbours: int = 3) -> PrecisionReca
 def squared_radii(points: np.ndarray, neighbours: int) -> np.ndarray:
     """Squared distance of each point (N, D) to its k-th nearest neighbour, itself left out: (N,)."""
     nearest = np.full((len(points), neighbours), np.inf)
-    for rows, columns, squared in _squared_distances(points, points):
+    for rows, columns, squared in squared_distances(points, points):
         if rows == columns:
             np.fill_diagonal(squared, np.inf)
         candidates = np.concatenate([nearest[rows], squared], axis=1)
@@ -56,12 +56,12 @@ def squared_radii(points: np.ndarray, neighbours: int) -> np.ndarray:
 def inside(points: np.ndarray, centres: np.ndarray, squared: np.ndarray) -> np.ndarray:
     """Which of the points (N, D) lie in any ball around `centres` (M, D) or on its boundary: bool (N,)."""
     found = np.zeros(len(points), bool)
-    for rows, columns, distances in _squared_distances(points, centres):
+    for rows, columns, distances in squared_distances(points, centres):
         found[rows] |= (distances <= squared[columns]).any(axis=1)
     return found
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """Blocks of |a_i - b_j|^2, in float64: |a|^2 + |b|^2 - 2 a.b loses half of the digits."""
     for rows in blocks(len(a), _BLOCK):
         left = a[rows].astype(np.float64)

@@ -41,7 +41,7 @@ class Evaluation:
     def __init__(self, config: TrainConfig, dataset: Dataset, metrics: Sequence[str] = ("fid",)):
         self._count = config.fid_number_of_images
         extractor = load_extractor(config.fid_features, config.fid_features_weights)
-        self._scorer = Scorer(extractor, dataset.images, dataset.digest, default_cache_folder(), metrics)
+        self.scorer = Scorer(extractor, dataset.images, dataset.digest, default_cache_folder(), metrics)
 
     def score(self, gan: GAN, domains: Sequence[np.ndarray], step: int) -> Scores:
         """Generates the images and scores them; nothing is written and nothing is compressed on the way."""
@@ -52,7 +52,7 @@ class Evaluation:
                     bar.update(len(batch))
                     yield batch
 
-            return self._scorer.score(batches(), step=step, images=f"the first {self._count}")
+            return self.scorer.score(batches(), step=step, images=f"the first {self._count}")
 
 
 def scored_steps(log: Path) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.loop import Outcome, Trainer
+from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.workers import read_workers
@@ -70,6 +71,8 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
                 listener.close()
         draw_curves(folder.log, folder.curves)
         draw_fid(folder.log, folder.fid)
+        if evaluation and not outcome.interrupted_by:
+            _look_for_copies(gan, evaluation, datasets, folder)
         _conclude(gan, folder, checkpoints, outcome, last)
     return outcome
 
@@ -286,6 +289,14 @@ def _size(variables: Iterable[keras.Variable]) -> int:
     return sum(math.prod(variable.shape) for variable in variables)
 
 
+def _look_for_copies(gan: GAN, evaluation: Evaluation, datasets: Sequence[Dataset], folder: RunFolder) -> None:
+    """neighbours.png, and what it shows in a sentence."""
+    drawn = draw_neighbours(gan, evaluation.scorer, datasets, gan.config.fid_number_of_images)
+    if drawn:
+        save_png(drawn[0], folder.neighbours)
+        print(drawn[1])
+
+
 def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
     """Says how the run ended and where everything is."""
     newest = checkpoints.newest()
@@ -299,6 +310,7 @@ def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcom
     places = {
         "generator": folder.path / next(iter(gan.exports)),
         **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
+        **({"copies?": folder.neighbours} if folder.neighbours.exists() else {}),
         "samples": folder.samples,
         "curves": folder.curves,
         "log": folder.log,

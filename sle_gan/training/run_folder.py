@@ -27,6 +27,7 @@ class RunFolder:
     | generator_weights.h5, discriminator_weights.h5 | the exports |
     | curves.png | losses and speed, drawn at the end |
     | best_generator_weights.h5, fid.png | with --fid: the export of the best step, and the curve |
+    | neighbours.png | with --fid: generated pictures beside their nearest training pictures |
     """
 
     def __init__(self, path: Path):
@@ -38,6 +39,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
         self.fid = path / "fid.png"
+        self.neighbours = path / "neighbours.png"
         self.best_generator = path / "best_generator_weights.h5"
         self._lock: IO[str] | None = None
 
