@@ -227,7 +227,7 @@ def test_no_folder_to_read(tmp_path: Path) -> None:
         load_dataset(tmp_path / "missing", progress=False)
     with pytest.raises(UserError, match=r"file\.txt' is a file, not a folder"):
         load_dataset(tmp_path / "file.txt", progress=False)
-    with pytest.raises(UserError, match=r"no pictures in .* jpg jpeg png webp"):
+    with pytest.raises(UserError, match=r"no pictures in .* jpg jpeg jpe jfif png apng webp"):
         load_dataset(tmp_path, progress=False)
     with pytest.raises(UserError, match="no pictures were given"):
         load_images([], progress=False)
