@@ -17,6 +17,7 @@ from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_i
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.errors import UserError
+from sle_gan.words import counted
 
 _NAMED_IN_ERRORS = 3
 
@@ -182,7 +183,7 @@ class _Decoding:
         where = f" in {printable(str(self.source))!r}" if self.source != Path() else ""
         more = "; ..." if len(skipped) > _NAMED_IN_ERRORS else ""
         raise UserError(
-            f"{len(skipped)} of {len(self.names)} pictures cannot be used ({some}{more}); "
+            f"{len(skipped)} of {counted(len(self.names), 'picture')} cannot be used ({some}{more}); "
             f"at least half must be good: repair or remove them{where}"
         )
 

@@ -92,6 +92,15 @@ class FeatureStatistics:
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is damaged or no .npz file: {error}") from error
 
+    @staticmethod
+    def is_in(path: str | os.PathLike[str]) -> bool:
+        """Whether a file, whatever its name, seems to be one that `save` wrote."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return {"format.npy", "mean.npy", "covariance.npy"} <= set(archive.namelist())
+        except (OSError, zipfile.BadZipFile):
+            return False
+
     def require(self, version: str, path: str | os.PathLike[str]) -> FeatureStatistics:
         """Itself, if it is of that extractor version. Raises UserError naming both."""
         if self.version != version:
@@ -142,6 +151,8 @@ def collect_statistics(
             bar.update(len(features))
     if waiting:
         moments.add(np.concatenate(waiting))
+    if moments.count < 2:
+        raise UserError(f"statistics of a set need at least 2 images, received {moments.count}")
     covariance = moments.covariance
     return FeatureStatistics(
         extractor.name,
