@@ -64,7 +64,7 @@ def to_8_bit(values: np.ndarray, bits: int, value_range: ValueRange | None = Non
     Raises `ValueError` where no value is finite.
     """
     integers = values.dtype.kind in "iu"
-    values = values.astype(np.float32)
+    values = values.astype(np.float32 if bits == 16 else np.float64)  # the width of a range may exceed float32
     finite = values if integers else values[np.isfinite(values)]
     if finite.size == 0:
         raise ValueError("no finite pixel value")
@@ -80,7 +80,8 @@ def to_8_bit(values: np.ndarray, bits: int, value_range: ValueRange | None = Non
         stretched = not white
         if stretched:
             black, white = least, max(greatest, least + 1e-30)
-    scaled = np.nan_to_num((values - black) / max(white - black, 1e-30), nan=0.0, posinf=1.0, neginf=0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity, and floats near it
+        scaled = np.nan_to_num((values - black) / max(white - black, 1e-30), nan=0.0, posinf=1.0, neginf=0.0)
     low, high = _bulk(finite)
     levels = Levels(low, high, black, white, stretched, integers, values.size - finite.size)
     return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8), levels

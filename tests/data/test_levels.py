@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -79,6 +80,16 @@ def test_a_twelfth_of_16_bits_is_said_and_mended(folder: Path, cache: Path) -> N
 def test_nothing_is_said_of_a_range_that_is_used_or_bytes(folder: Path, cache: Path, top: float, dtype: type) -> None:
     Image.fromarray(ramp(top, dtype)).save(folder / "a.tif")
     assert notes(folder, cache) == ()
+
+
+def test_floats_of_any_size_are_read_without_a_warning(tmp_path: Path) -> None:
+    values = ramp(1.0, np.float32) * np.float32(3e38)
+    values[0, 0], values[0, 1] = -3e38, -np.inf
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = decode_whole(tmp_path / "a.tif")
+    assert (int(image.min()), int(image.max())) == (0, 255)
 
 
 def test_a_hot_pixel_is_no_range(folder: Path, cache: Path) -> None:
