@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.errors import UserError
 from sle_gan.files import atomic_path
+
+_JPEG_SIDE = 65_500
 
 
 def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> np.ndarray:
@@ -33,6 +36,35 @@ def to_pillow(image: np.ndarray) -> Any:
     from PIL import Image
 
     return Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image)
+
+
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+
+def check_suffix(flag: str, file: str | Path) -> None:
+    """Raises a UserError unless the name says a format that `save_picture` writes."""
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise UserError(f"{flag} {file}: expected a name that ends in {', '.join(SUFFIXES)}, such as grid.png")
+
+
+def save_picture(image: np.ndarray, path: str | Path) -> None:
+    """Writes uint8 (H, W, C) in the format of the name's suffix; a JPEG has no alpha: it lies over white there.
+
+    Raises:
+        UserError: for a suffix of no format that is written, and where the format cannot hold so large a picture.
+    """
+    check_suffix("the picture", path)
+    format_ = SUFFIXES[Path(path).suffix.lower()]
+    picture = to_pillow(image)
+    if format_ == "JPEG" and max(picture.size) > _JPEG_SIDE:
+        raise UserError(f"{path}: a JPEG has at most {_JPEG_SIDE:,} pixels a side, not {max(picture.size):,}; use .png")
+    if format_ == "JPEG" and picture.mode == "RGBA":
+        from PIL import Image
+
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format=format_, **({"quality": 95} if format_ == "JPEG" else {}))
 
 
 def save_png(image: np.ndarray, path: str | Path) -> None:

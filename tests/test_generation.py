@@ -15,8 +15,9 @@ from PIL import Image
 
 import sle_gan
 from sle_gan import generation
+from sle_gan.errors import UserError
 from sle_gan.models import Generator
-from sle_gan.pictures import make_grid, save_gif, save_png
+from sle_gan.pictures import check_suffix, make_grid, save_gif, save_picture, save_png
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +149,24 @@ def test_the_readmes_snippet(tmp_path: Path) -> None:
     for line in SNIPPET.strip().splitlines():
         if line and not line.startswith("assert"):
             assert line in readme
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("name", "format_"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG")])
+def test_a_picture_has_the_format_of_its_name(tmp_path: Path, channels: int, name: str, format_: str) -> None:
+    image = np.full((16, 16, channels), 200, np.uint8)
+    image[..., 3:] = 0
+    save_picture(image, tmp_path / name)
+    with Image.open(tmp_path / name) as opened:
+        assert opened.format == format_
+        expected = 255 if format_ == "JPEG" and channels == 4 else 200
+        np.testing.assert_allclose(np.asarray(opened.convert("RGBA"))[..., :3], expected, atol=1)
+
+
+def test_names_and_sizes_of_no_format_are_refused(tmp_path: Path) -> None:
+    for name in ("grid", "grid.webp", "grid.gif"):
+        with pytest.raises(UserError, match=r"--grid .*expected a name that ends in \.png, \.jpg, \.jpeg"):
+            check_suffix("--grid", name)
+    with pytest.raises(UserError, match=r"65,500 pixels a side, not 65,501; use \.png"):
+        save_picture(np.zeros((1, 65501, 3), np.uint8), tmp_path / "a.jpg")
+    assert not list(tmp_path.iterdir())

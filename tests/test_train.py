@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -119,6 +120,14 @@ def test_refusals_before_anything_is_made(pictures: Path, finished, tmp_path: Pa
     assert_refused(run("train.py", *there, "--resume", "--override"), "not allowed with")
     assert sorted(finished[0].rglob("*")) == before
     assert not (tmp_path / "runs").exists()
+
+
+def test_one_picture_is_counted_and_not_measured(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(next(iter(sorted(pictures.iterdir()))), tmp_path / "one")
+    result = run("train.py", "--data-folder", tmp_path / "one", *TINY, "--fid", "--dry-run", cwd=tmp_path)
+    assert_refused(result, "--fid compares sets of pictures", "has 1 picture;", "leave --fid out")
+    assert "1 picture of 64x64" in result.stdout
 
 
 def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_path: Path) -> None:
@@ -280,7 +289,14 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
     assert [line["step"] for line in read_log(folder / "log.jsonl") if "fid" in line] == [2, 4, 5]
     meta = read_meta(folder / "checkpoints" / "step_00000005.npz")
     fids = {line["step"]: line["fid"] for line in read_log(folder / "log.jsonl") if "fid" in line}
-    assert meta["best"] == [min(fids, key=fids.__getitem__), min(fids.values())]
+    assert meta["best"][:2] == [min(fids, key=fids.__getitem__), min(fids.values())]
+
+    otherwise = run("train.py", *output, "--resume", "--steps", 6, "--fid-number-of-images", 10)
+    assert otherwise.returncode == 0, otherwise.stderr
+    assert "another number of generated images: it does not compare, and the best starts anew" in otherwise.stdout
+    meta = read_meta(folder / "checkpoints" / "step_00000006.npz")
+    assert meta["best"][0] == 6 and meta["best"][2]["count"] == 10
+    assert read_meta(folder / "checkpoints" / "best.npz")["step"] == 6
 
 
 def test_fid_without_weights_stops_before_the_first_step(pictures: Path, tmp_path: Path) -> None:

@@ -6,14 +6,18 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli import evaluate_neighbours
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.cli.score_table import format_scores
+from sle_gan.cli.sources import generator_of, is_model_folder
+from sle_gan.config import config_from_dict, parse_value_range, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
+from sle_gan.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +32,7 @@ examples:
     python evaluate.py score --real photos/ --fake samples/
 
   A generator against its training pictures, 2000 images, all metrics, on a small machine:
-    python evaluate.py score --real photos/ --fake generator_weights.h5 --count 2000 \\
+    python evaluate.py score --real photos/ --fake runs/NAME --count 2000 \\
         --metrics fid,kid,mifid,pr --features mobilenet
 
   Is it copying? Each generated picture beside its nearest training pictures:
@@ -49,12 +53,18 @@ class _Reading(NamedTuple):
     resolution: int | None
     channels: str = "rgb"
     enlarge: str = "smooth"
+    value_range: tuple[float, float] | None = None
 
     @classmethod
     def asked_for(cls, options: argparse.Namespace) -> _Reading:
-        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth")
+        limits = parse_value_range(options.value_range)
+        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth", limits)
 
     def __str__(self) -> str:
+        values = ", values {:g} to {:g}".format(*self.value_range) if self.value_range else ""
+        return self._shape() + values
+
+    def _shape(self) -> str:
         if self.resolution is None:
             return "own size"
         grey = " grey" if self.channels == "grey" else ""
@@ -85,7 +95,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "--fake",
         required=True,
         metavar="DIR_OR_WEIGHTS",
-        help="folder of pictures, generator weights (.h5, .pth), or .npz of `stats`",
+        help="folder of pictures, a run (its newest generator), generator weights (.h5, .pth), or .npz of `stats`",
     )
     parser.add_argument(
         "--metrics", default="fid", metavar="LIST", help="comma-separated, of fid,kid,mifid,pr (default: fid)"
@@ -147,6 +157,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="with --resolution or a generator: how smaller pictures were enlarged in training (default: smooth)",
     )
     parser.add_argument(
+        "--value-range",
+        metavar="LOW,HIGH",
+        help="values that are black and white in pictures of 16 bits and more, as in training (default: all that "
+        "the format can hold, or what a run was trained with)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         default=32,
@@ -165,38 +181,37 @@ def _stats(options: argparse.Namespace) -> None:
     from sle_gan.features import load_extractor
 
     _check_output("--output", options.output)
-    _check_folder("--real", options.real)
     _check_reading(options, generator=False)
+    _check_folder("--real", options.real, at_least=2)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     reading = _Reading.asked_for(options)
     statistics = _folder(extractor, options.real, reading, "Real images", keep_features=not options.moments_only)
     statistics.save(options.output)
-    print(f"{options.output}: {statistics.count} images, {extractor.name} features, {statistics.protocol}")
+    images = counted(statistics.count, "image")
+    print(f"{options.output}: {images}, {extractor.name} features, {statistics.protocol}")
 
 
 def _score(options: argparse.Namespace) -> None:
     from sle_gan.features import load_extractor
     from sle_gan.metrics import compute_scores
-    from sle_gan.metrics.scoring import checked_metrics, features_needed
+    from sle_gan.metrics.scoring import features_needed
 
-    metrics = checked_metrics(options.metrics.split(","))
-    if options.count is not None and options.count < 2:
-        raise UserError(f"--count {options.count}: expected at least 2 images")
-    if options.seed < 0:
-        raise UserError(f"--seed {options.seed}: expected a number from 0 up")
-    if options.json:
-        _check_output("--json", options.json)
-    for flag, path in (("--real", options.real), ("--fake", options.fake)):
-        if not Path(path).exists():
-            raise UserError(f"{flag} {path}: there is no such file or folder")
+    metrics = _checked_metrics(options)
+    _take_generator_of_run(options)
     _check_reading(options, _is_generator(options.fake))
+    saved = _check_sides(options, metrics)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
+    for source, statistics in saved.items():
+        statistics.require(extractor.version, source)
     keep = features_needed(metrics, options.bootstrap)
     # The generator first: the real pictures have to be read at its resolution, and grey if its own are.
-    fake, reading = _fake(extractor, options, keep)
-    real = _set(extractor, "--real", options.real, reading, "Real images", keep)
+    if options.fake in saved:
+        fake, reading = saved[options.fake], _Reading.asked_for(options)
+    else:
+        fake, reading = _fake(extractor, options, keep)
+    real = saved.get(options.real) or _folder(extractor, options.real, reading, "Real images", keep_features=keep)
     scores = compute_scores(real, fake, metrics, seed=options.seed, bootstrap=options.bootstrap, progress=True)
     print(format_scores(scores, extractor.describe))
     for warning in scores.warnings:
@@ -205,23 +220,69 @@ def _score(options: argparse.Namespace) -> None:
         _write_json(options.json, scores)
 
 
+def _checked_metrics(options: argparse.Namespace) -> tuple[str, ...]:
+    """The metrics that are asked for. Raises UserError for numbers that do not go with them, before any work."""
+    from sle_gan.metrics.scoring import check_bootstrap, checked_metrics, images_needed
+
+    metrics = checked_metrics(options.metrics.split(","))
+    if options.count is not None and options.count < images_needed(metrics):
+        raise UserError(
+            f"--count {options.count}: expected at least {images_needed(metrics)} images for {','.join(metrics)}"
+        )
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed}: expected a number from 0 up")
+    check_bootstrap(options.bootstrap, metrics)
+    if options.json:
+        _check_output("--json", options.json)
+    return metrics
+
+
+def _take_generator_of_run(options: argparse.Namespace) -> None:
+    """A run, or a shared model, stands for its generator and not for the pictures that lie in its folder.
+
+    What the run knows of how its training pictures were read is taken over, unless flags say otherwise.
+    """
+    folder = Path(options.fake)
+    if not folder.is_dir() or not is_model_folder(folder):
+        return
+    file = generator_of("--fake", options.fake)
+    best = folder / f"best_{file.name}"
+    other = f"; for the best one give {best}" if best.is_file() else ""
+    print(f"--fake {options.fake} stands for its newest generator, {file}{other}")
+    options.fake = str(file)
+    if (folder / "checkpoints").is_dir():
+        config = config_from_dict(read_config_file(str(folder / "config.json")), str(folder))
+        options.enlarge = options.enlarge or config.enlarge
+        options.value_range = options.value_range or config.value_range
+
+
+def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[str, FeatureStatistics]:
+    """Raises UserError where a side cannot be scored, before any work; returns saved statistics by their path."""
+    from sle_gan.metrics import FeatureStatistics
+    from sle_gan.metrics.scoring import check_saved, images_needed
+
+    saved = {}
+    for flag, path in (("--real", options.real), ("--fake", options.fake)):
+        if not Path(path).exists():
+            raise UserError(f"{flag} {path}: there is no such file or folder")
+        if _is_statistics(path):
+            saved[path] = FeatureStatistics.load(path)
+            check_saved(saved[path], path, metrics, options.bootstrap)
+        elif flag == "--real" or Path(path).is_dir():
+            _check_folder(flag, path, images_needed(metrics))
+    if options.count is not None and options.fake in saved:
+        raise UserError(f"--count {options.count}: {options.fake} holds statistics, of which no images can be drawn")
+    return saved
+
+
 def _fake(
     extractor: FeatureExtractor, options: argparse.Namespace, keep: bool | None
 ) -> tuple[FeatureStatistics, _Reading]:
-    """The fake side, and how the real side is to be read."""
+    """The fake side, of a folder or a generator, and how the real side is to be read."""
     reading = _Reading.asked_for(options)
     if not _is_generator(options.fake):
-        fake = _set(
-            extractor,
-            "--fake",
-            options.fake,
-            reading,
-            "Fake images",
-            keep,
-            options.count,
-            options.seed,
-        )
-        return fake, reading
+        drawn = {"count": options.count, "seed": options.seed}
+        return _folder(extractor, options.fake, reading, "Fake images", keep_features=keep, **drawn), reading
     from sle_gan.generation import generate_images, load_generator
     from sle_gan.metrics import collect_statistics
     from sle_gan.metrics.scoring import as_rgb
@@ -233,7 +294,7 @@ def _fake(
     for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
         if given not in (None, own):
             raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
-    reading = _Reading(side, channels, options.enlarge or "smooth")
+    reading = reading._replace(resolution=side, channels=channels)
     images: Iterator[np.ndarray] = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
     fake = collect_statistics(
         extractor,
@@ -250,27 +311,6 @@ def _fake(
     return fake, reading
 
 
-def _set(
-    extractor: FeatureExtractor,
-    flag: str,
-    source: str,
-    reading: _Reading,
-    title: str,
-    keep: bool | None,
-    count: int | None = None,
-    seed: int = 0,
-) -> FeatureStatistics:
-    """A folder's statistics, or saved ones."""
-    from sle_gan.metrics import FeatureStatistics
-
-    if source.endswith(".npz") and Path(source).is_file():
-        if count is not None:
-            raise UserError(f"--count {count}: {source} holds statistics, of which no images can be drawn")
-        return FeatureStatistics.load(source).require(extractor.version, source)
-    _check_folder(flag, source)
-    return _folder(extractor, source, reading, title, keep_features=keep, count=count, seed=seed)
-
-
 def _folder(
     extractor: FeatureExtractor,
     folder: str,
@@ -281,64 +321,56 @@ def _folder(
     count: int | None = None,
     seed: int = 0,
 ) -> FeatureStatistics:
+    from sle_gan.data import quiet_pillow
     from sle_gan.metrics import ImageFolder, collect_statistics
 
     images = ImageFolder(folder, count, seed, *reading)
     protocol: dict[str, Any] = {"source": folder, "preparation": str(reading)}
     if len(images.names) < images.found:
         protocol["drawn"] = f"{len(images.names)} of {images.found} by seed {seed}"
-    statistics = collect_statistics(
-        extractor, images.names, images.load, keep_features=keep_features, protocol=protocol, progress=title
-    )
+    with quiet_pillow():
+        statistics = collect_statistics(
+            extractor, images.names, images.load, keep_features=keep_features, protocol=protocol, progress=title
+        )
     images.check()
-    for reason in sorted(images.skipped):
+    for reason in (*images.unread, *sorted(images.skipped)):
         print(f"warning: skipped {reason}", file=sys.stderr)
+    for note in images.notes:
+        print(f"warning: {folder}: {note}", file=sys.stderr)
     statistics.protocol["skipped"] = len(images.skipped)
     return statistics
 
 
-def format_scores(scores: Scores, resize: str) -> str:
-    """The table: numbers with their spread, then the protocol."""
-    numbers, protocol = scores.metrics, scores.protocol
-    rows = []
-    if "fid" in numbers:
-        spread = ""
-        if "fid_bootstrap_std" in numbers:
-            spread = f"+- {numbers['fid_bootstrap_std']:.4g} over {protocol['bootstrap']} bootstrap draws"
-        name = "FID" if protocol["extractor"] == "inception" else f"Frechet ({protocol['extractor']})"
-        rows.append((name, f"{numbers['fid']:.4f}", spread))
-    if "kid" in numbers:
-        rows.append(("KID x 1000", f"{1000 * numbers['kid']:.4f}", f"+- {1000 * numbers['kid_std']:.4g} over subsets"))
-    if "mifid" in numbers:
-        rows.append(
-            (
-                "MiFID",
-                f"{numbers['mifid']:.6g}",
-                f"memorization distance {numbers['memorization_distance']:.4f}",
-            )
-        )
-    rows += [(name.capitalize(), f"{numbers[name]:.4f}", "") for name in ("precision", "recall") if name in numbers]
-    rows.append(("", "", ""))
-    rows.append(("extractor", protocol["version"], ""))
-    rows.append(("resize", resize, ""))
-    for side in ("real", "fake"):
-        details = protocol[side]
-        origin = ", ".join(f"{key} {details[key]}" for key in ("seeds", "drawn") if key in details)
-        rows.append((side, f"{details['count']} images, {details['preparation']}", f"{details['source']} {origin}"))
-    rows.append(("seed", str(protocol["seed"]), ""))
-    return "\n".join(f"{name:20}{value:12}  {note}".rstrip() for name, value, note in rows)
+def _check_folder(flag: str, path: str, at_least: int) -> None:
+    """Raises UserError unless it is a folder with so many pictures."""
+    from sle_gan.data import find_images
 
-
-def _check_folder(flag: str, path: str) -> None:
     if not Path(path).is_dir():
-        raise UserError(f"{flag} {path}: expected a folder of pictures (or the .npz of evaluate.py stats)")
+        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of evaluate.py stats)")
+    if is_model_folder(path) or (Path(path).name == "samples" and is_model_folder(Path(path).parent)):
+        raise UserError(
+            f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"
+        )
+    count = len(find_images(path)[0])
+    if count < at_least:
+        raise UserError(f"{flag} {path} holds {counted(count, 'picture')}; expected at least {at_least}")
+
+
+def _is_statistics(path: str) -> bool:
+    """What `stats` wrote, whatever its name; a file named .npz is taken for it too, so that an error says why not."""
+    from sle_gan.metrics import FeatureStatistics
+
+    return Path(path).is_file() and (path.endswith(".npz") or FeatureStatistics.is_in(path))
 
 
 def _is_generator(path: str) -> bool:
-    return not (Path(path).is_dir() or path.endswith(".npz"))
+    return not Path(path).is_dir() and not _is_statistics(path)
 
 
 def _check_reading(options: argparse.Namespace, generator: bool) -> None:
+    parse_value_range(options.value_range)
+    if options.resolution is not None and not 8 <= options.resolution <= 4096:
+        raise UserError(f"--resolution {options.resolution}: expected 8 to 4096 pixels")
     given = next((name for name in ("channels", "enlarge") if getattr(options, name)), None)
     if given and not options.resolution and not generator:
         raise UserError(f"--{given} {getattr(options, given)} is for pictures read at a --resolution; give one, too")

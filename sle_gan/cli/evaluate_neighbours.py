@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import import_engine_to_compute
+from sle_gan.cli.sources import generator_of, is_model_folder
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
@@ -105,11 +106,7 @@ def _generator_file(path: str) -> Path | None:
         raise UserError(f"--fake {path}: statistics hold no pictures; give a generator or a folder")
     if Path(path).is_file():
         return Path(path)
-    if not (Path(path) / "config.json").is_file():
-        return None
-    from sle_gan.hub import generator_file
-
-    return generator_file(path)
+    return generator_of("--fake", path) if is_model_folder(path) else None
 
 
 def _fake(extractor: FeatureExtractor, options: argparse.Namespace, file: Path | None) -> tuple[_Set, _Reading]:

@@ -8,7 +8,9 @@ import math
 from pathlib import Path
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.cli.sources import generator_of, is_model_folder
 from sle_gan.errors import UserError
+from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:
@@ -25,7 +27,7 @@ Image k comes from seed --seed + k and is named after it; it is the same in ever
 
 def make_parser() -> Parser:
     parser = Parser(prog="generate.py", description="Make pictures with a trained generator.", epilog=EXAMPLES)
-    parser.add_argument("--weights", metavar="FILE", help="generator_weights.h5 of a run, or a .pth")
+    parser.add_argument("--weights", metavar="FILE", help="generator_weights.h5 of a run, the run itself, or a .pth")
     parser.add_argument(
         "--model", metavar="MODEL", help="instead: a shared model's folder, or its repository on a hub, user/name"
     )
@@ -33,7 +35,7 @@ def make_parser() -> Parser:
     parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
     parser.add_argument("--output-folder", metavar="DIR", help="write each picture as a PNG into this folder")
-    parser.add_argument("--grid", metavar="FILE", help="write all pictures as one PNG")
+    parser.add_argument("--grid", metavar="FILE", help="write all pictures as one, a .png or .jpg")
     parser.add_argument(
         "--truncation",
         type=_truncation,
@@ -67,13 +69,13 @@ def main(argv: list[str] | None = None) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
-    weights = _shared_weights(arguments) if arguments.model else arguments.weights
+    weights = _shared_weights(arguments) if arguments.model else _own_weights(arguments.weights)
     import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
 
     from sle_gan import generation
-    from sle_gan.pictures import make_grid, save_gif, save_png
+    from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
     generator = generation.load_folded(weights)
     if arguments.export:
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         frames = itertools.chain.from_iterable(groups)
         total = arguments.interpolate * arguments.frames
         count = save_gif(tqdm(frames, total=total, unit="frame", delay=2), arguments.video)
-        print(f"wrote {count} frames to {arguments.video}")
+        print(f"wrote {counted(count, 'frame')} to {arguments.video}")
     if not arguments.output_folder and not arguments.grid:
         return
     seeds = range(arguments.seed, arguments.seed + arguments.count)
@@ -99,10 +101,10 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.grid:
             kept.append(image)
     if arguments.output_folder:
-        print(f"wrote {arguments.count} pictures to {arguments.output_folder}")
+        print(f"wrote {counted(arguments.count, 'picture')} to {arguments.output_folder}")
     if arguments.grid:
-        save_png(make_grid(np.stack(kept)), arguments.grid)
-        print(f"wrote a grid of {arguments.count} pictures to {arguments.grid}")
+        save_picture(make_grid(np.stack(kept)), arguments.grid)
+        print(f"wrote a grid of {counted(arguments.count, 'picture')} to {arguments.grid}")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -111,12 +113,16 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("give either --weights FILE or --model FOLDER_OR_REPOSITORY")
     if arguments.revision and not arguments.model:
         raise UserError(f"--revision {arguments.revision} goes with --model USER/NAME")
-    if arguments.weights and not Path(arguments.weights).is_file():
+    if arguments.weights and not (Path(arguments.weights).is_file() or is_model_folder(arguments.weights)):
         raise UserError(f"--weights {arguments.weights}: there is no such file; give a run's generator_weights.h5")
     if bool(arguments.interpolate) != bool(arguments.video):
         raise UserError("--interpolate N and --video FILE.gif go together; give both")
     if arguments.video and Path(arguments.video).suffix.lower() != ".gif":
         raise UserError(f"--video {arguments.video} is no .gif; expected a name such as loop.gif")
+    if arguments.grid:
+        from sle_gan.pictures import check_suffix
+
+        check_suffix("--grid", arguments.grid)
     if bool(arguments.export) != bool(arguments.output):
         raise UserError("--export FORMAT and --output PATH go together; give both")
     if not (arguments.video or arguments.grid or arguments.output_folder or arguments.export):
@@ -132,6 +138,11 @@ def _check(arguments: argparse.Namespace) -> None:
             Path(file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+
+
+def _own_weights(path: str) -> Path:
+    """The generator's file of --weights, which may be a run."""
+    return generator_of("--weights", path) if Path(path).is_dir() else Path(path)
 
 
 def _shared_weights(arguments: argparse.Namespace) -> Path:

@@ -6,6 +6,7 @@ import argparse
 import re
 
 from sle_gan.cli.common import Parser
+from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     written, empty = cut_sheet(arguments.sheet, arguments.tile, arguments.output_folder)
     size = "x".join(map(str, arguments.tile))
     left_out = f", left out {empty:,} without a visible pixel" if empty else ""
-    print(f"wrote {written:,} tiles of {size} to {arguments.output_folder}{left_out}")
+    print(f"wrote {counted(written, 'tile')} of {size} to {arguments.output_folder}{left_out}")
 
 
 def _tile(text: str) -> tuple[int, int]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.config import parse_value_range
 from sle_gan.errors import UserError
+from sle_gan.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +52,9 @@ def make_parser() -> Parser:
     parser.add_argument("--seed", type=int, metavar="N", help="with --source: seed of the first one (default 0)")
     parser.add_argument("--output-folder", metavar="DIR", help="write each translation as a PNG into this folder")
     parser.add_argument(
-        "--grid", metavar="FILE", help=f"one PNG with pictures and translations side by side, the first {_GRID_PAIRS}"
+        "--grid",
+        metavar="FILE",
+        help=f"one .png or .jpg with pictures and translations side by side, the first {_GRID_PAIRS}",
     )
     parser.add_argument(
         "--whole-pixels",
@@ -58,6 +62,11 @@ def make_parser() -> Parser:
         metavar="N",
         help="translate larger pictures in strips of about this size, to the same result with less memory "
         "(default 1048576)",
+    )
+    parser.add_argument(
+        "--value-range",
+        metavar="LOW,HIGH",
+        help="with --input: values that are black and white in pictures of 16 bits and more, as in training",
     )
     add_engine_flag(parser)
     return parser
@@ -72,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from sle_gan import translation
-    from sle_gan.pictures import make_grid, save_png
+    from sle_gan.pictures import make_grid, save_picture, save_png
 
     translator = translation.load_translator(weights)
     pictures = _generated(arguments, translator) if arguments.source else _read(arguments, translator)
@@ -88,12 +97,14 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.grid and count <= _GRID_PAIRS:
             cells += [_cell(picture, bool(arguments.input)), _cell(result, bool(arguments.input))]
     if arguments.output_folder:
-        print(f"wrote {count} translations to {arguments.output_folder}")
+        print(f"wrote {counted(count, 'translation')} to {arguments.output_folder}")
     if arguments.grid:
         pairs = len(cells) // 2
         columns = 2 * max(1, round((pairs / 2) ** 0.5))
-        save_png(make_grid(np.stack(cells), columns), arguments.grid)
-        print(f"wrote a grid of {pairs} pictures, each with its translation to the right, to {arguments.grid}")
+        save_picture(make_grid(np.stack(cells), columns), arguments.grid)
+        print(
+            f"wrote a grid of {counted(pairs, 'picture')}, each with its translation to the right, to {arguments.grid}"
+        )
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -105,6 +116,11 @@ def _check(arguments: argparse.Namespace) -> None:
             raise UserError(f"{flag} {value}: expected at least {least}")
     if arguments.whole_pixels is not None and arguments.whole_pixels < 1:
         raise UserError(f"--whole-pixels {arguments.whole_pixels}: expected a positive number of pixels")
+    parse_value_range(arguments.value_range)
+    if arguments.grid:
+        from sle_gan.pictures import check_suffix
+
+        check_suffix("--grid", arguments.grid)
     if not arguments.output_folder and not arguments.grid:
         raise UserError("nowhere to write to: give --output-folder DIR or --grid FILE")
     for flag, path in (("--weights", arguments.weights), ("--input", arguments.input), ("--source", arguments.source)):
@@ -146,25 +162,34 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
     from tqdm import tqdm
 
     from sle_gan.config import CHANNELS
-    from sle_gan.data import decode_failure, decode_whole, find_images
+    from sle_gan.data import Levels, decode_failure, describe, find_images, quiet_pillow, read_whole
 
     source = Path(arguments.input)
-    files = [source.name] if source.is_file() else find_images(source)[0]
+    files, unread = ([source.name], []) if source.is_file() else find_images(source)
+    for file in unread:
+        print(f"skipped {file}")
     folder = source.parent if source.is_file() else source
     channels = next(name for name, count in CHANNELS.items() if count == translator.channels)
     stems = [str(Path(file).with_suffix(".png")) for file in files]
+    limits = parse_value_range(arguments.value_range)
+    levels: dict[str, Levels] = {}
     good = 0
     for stem, file in zip(tqdm(stems, unit="picture", delay=2), files):
         try:
-            picture = decode_whole(folder / file, channels)
+            with quiet_pillow():
+                picture, read = read_whole(folder / file, channels, limits)
         except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
             tqdm.write(f"skipped {file}: {decode_failure(error)}")
             continue
         good += 1
+        if read:
+            levels[file] = read
         # photo.jpg and photo.png in one folder: both become photo.*.png
         yield (stem if stems.count(stem) == 1 else f"{file}.png"), picture
     if not good:
-        raise UserError(f"--input {arguments.input}: none of its {len(files)} pictures can be read")
+        raise UserError(f"--input {arguments.input}: none of {counted(len(files), 'picture')} can be read")
+    for note in describe(levels, chosen=limits is not None):
+        print(f"warning: {note}")
 
 
 def _generated(arguments: argparse.Namespace, translator: Any) -> Pictures:

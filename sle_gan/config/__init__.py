@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, suggestion
+from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, parse_value_range, suggestion
 from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.config.dcgan import DCGANConfig
 from sle_gan.config.lightweight import LightweightConfig
@@ -36,6 +36,7 @@ __all__ = [
     "config_class",
     "config_from_dict",
     "flag",
+    "parse_value_range",
     "read_config_file",
 ]
 

@@ -62,6 +62,13 @@ class TrainConfig:
         "how pictures smaller than the resolution grow: smooth (Lanczos), or pixels, which stay squares",
         group=DATA,
     )
+    value_range: str | None = option(
+        None,
+        "values that are black and white in pictures of 16 bits and more, such as 0,4095 (default: all that the "
+        "format can hold)",
+        metavar="LOW,HIGH",
+        group=DATA,
+    )
     init_from: str | None = option(
         None,
         "start from a run, a folder, .h5, .npz or .pth file, or a hub repository: layers that fit are loaded, "
@@ -175,6 +182,7 @@ class TrainConfig:
                 f"--steps-per-call {self.steps_per_call} and --gradient-accumulation {self.gradient_accumulation} "
                 "exclude each other: give one of them"
             )
+        parse_value_range(self.value_range)
         plain = self.name not in (".", "..") and not set(self.name) & {"/", "\\", "\0"}
         check(bool(self.name) and plain, "--name", self.name, "a plain folder name; --output-folder says where")
         return self
@@ -183,6 +191,11 @@ class TrainConfig:
     def policy_names(self) -> tuple[str, ...]:
         """The augmentation policy as names."""
         return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
+
+    @property
+    def value_limits(self) -> tuple[float, float] | None:
+        """`value_range` as numbers."""
+        return parse_value_range(self.value_range)
 
     @property
     def folders(self) -> dict[str, str]:
@@ -213,6 +226,18 @@ class TrainConfig:
                 raise UserError(f"{source}: unknown setting {shown(name)!r}{suggestion(name, tuple(hints))}")
             if not _fits(value, hints[name]):
                 raise UserError(f"{source}: {name} is {shown(repr(value))}; expected {_describe(hints[name])}")
+
+
+def parse_value_range(text: str | None) -> tuple[float, float] | None:
+    """LOW,HIGH as numbers. Raises a UserError for anything else."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low = high = math.nan
+    check(math.isfinite(low) and low < high < math.inf, "--value-range", text, "black and white, such as 0,4095")
+    return low, high
 
 
 def field_names(config: type[TrainConfig]) -> tuple[str, ...]:

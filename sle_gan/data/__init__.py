@@ -5,17 +5,20 @@ Nothing here knows a backend: only numpy, Pillow, tqdm and the standard library.
 
 from sle_gan.data.dataset import Dataset, default_cache_folder, load_dataset, load_images
 from sle_gan.data.decode import (
-    MAX_ASPECT,
-    MAX_PIXELS,
-    MIN_SIDE,
+    PixelSettings,
     cover_box,
     decode_failure,
     decode_image,
     decode_whole,
+    quiet_pillow,
+    read_square,
+    read_whole,
 )
 from sle_gan.data.demo import draw_demo_set
 from sle_gan.data.files import IMAGE_SUFFIXES, SkippedFile, find_images
+from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
+from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE
 from sle_gan.data.sampler import batch_indices
 
 __all__ = [
@@ -25,6 +28,8 @@ __all__ = [
     "MIN_SIDE",
     "BatchLoader",
     "Dataset",
+    "Levels",
+    "PixelSettings",
     "SkippedFile",
     "batch_indices",
     "cover_box",
@@ -32,8 +37,12 @@ __all__ = [
     "decode_image",
     "decode_whole",
     "default_cache_folder",
+    "describe",
     "draw_demo_set",
     "find_images",
     "load_dataset",
     "load_images",
+    "quiet_pillow",
+    "read_square",
+    "read_whole",
 ]

@@ -20,17 +20,18 @@ import numpy as np
 from sle_gan.data.files import SkippedFile
 
 # Part of every key: raise it when `decode_image` gives other pixels, or old entries go on being used.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _HEADER_BYTES = 128
 _ABANDONED_S = 3600
 
 
 class CacheEntry(NamedTuple):
-    """What an entry holds: images uint8 (N, R, R, C), mapped read-only, and the names they came from."""
+    """What an entry holds: images uint8 (N, R, R, C), mapped read-only, the names they came from, and notes."""
 
     images: np.ndarray
     files: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
+    notes: tuple[str, ...]
 
 
 class DamagedCache(Exception):
@@ -50,7 +51,7 @@ def read_entry(folder: Path, digest: str, shape: tuple[int, int, int], names: li
         return None
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise DamagedCache(f"the array cannot be read ({' '.join(str(error).split())})") from error
-    files, skipped, checksums = _parse_meta(text, digest)
+    files, skipped, notes, checksums = _parse_meta(text, digest)
     if sorted([*files, *(s.path for s in skipped)]) != sorted(names):
         raise DamagedCache("it lists other files")
     if images.dtype != np.uint8 or images.shape != (len(files), *shape) or not images.flags.c_contiguous:
@@ -59,7 +60,7 @@ def read_entry(folder: Path, digest: str, shape: tuple[int, int, int], names: li
         if zlib.crc32(image.data) != checksum:
             raise DamagedCache(f"the pixels of {name!r} have changed")
     release_pages(images)
-    return CacheEntry(images, files, skipped)
+    return CacheEntry(images, files, skipped, notes)
 
 
 def release_pages(images: np.ndarray) -> None:
@@ -72,21 +73,23 @@ def release_pages(images: np.ndarray) -> None:
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def _parse_meta(text: bytes, digest: str) -> tuple[tuple[str, ...], tuple[SkippedFile, ...], list[int]]:
+def _parse_meta(
+    text: bytes, digest: str
+) -> tuple[tuple[str, ...], tuple[SkippedFile, ...], tuple[str, ...], list[int]]:
     try:
         meta = json.loads(text)
         files = tuple(meta["files"])
         skipped = tuple(SkippedFile(path, reason) for path, reason in meta["skipped"])
-        checksums = list(meta["crc32"])
+        notes, checksums = tuple(meta["notes"]), list(meta["crc32"])
         found = (meta["format"], meta["digest"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedCache("its description is no JSON of ours") from error
-    strings = [*files, *(part for entry in skipped for part in entry)]
+    strings = [*files, *(part for entry in skipped for part in entry), *notes]
     if found != (FORMAT_VERSION, digest) or not all(isinstance(s, str) for s in strings):
         raise DamagedCache("its description belongs to something else")
     if not files or len(files) != len(checksums):
         raise DamagedCache("its description is not complete")
-    return files, skipped, checksums
+    return files, skipped, notes, checksums
 
 
 class EntryWriter:
@@ -116,7 +119,9 @@ class EntryWriter:
         self._file.write(pixels.data)
         self._checksums.append(zlib.crc32(pixels.data))
 
-    def commit(self, files: list[str], skipped: list[SkippedFile], settings: dict[str, Any]) -> np.ndarray:
+    def commit(
+        self, files: list[str], skipped: list[SkippedFile], settings: dict[str, Any], notes: list[str]
+    ) -> np.ndarray:
         """Makes the entry visible and returns its images, mapped read-only."""
         array_path = _array_path(self._folder, self._digest)
         self._write_header()
@@ -130,6 +135,7 @@ class EntryWriter:
             "settings": settings,
             "files": files,
             "skipped": skipped,
+            "notes": notes,
             "crc32": self._checksums,
         }
         self._temporary = _temporary_name(_meta_path(self._folder, self._digest))

@@ -3,20 +3,21 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, read_entry
-from sle_gan.data.decode import PixelSettings, decode_failure, decode_image
-from sle_gan.data.files import SkippedFile, check_file, checked_folder, content_hash, find_images, printable
+from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_square
+from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_images, printable
+from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.errors import UserError
+from sle_gan.words import counted
 
 _NAMED_IN_ERRORS = 3
 
@@ -30,6 +31,7 @@ class Dataset:
     skipped: the files that gave no image, each with its reason.
     digest: hex; names and content of all files plus the settings. Equal digests mean equal images.
     source: the folder.
+    notes: what is to be known of how pictures of more than 8 bits a channel were read, a sentence each.
     """
 
     images: np.ndarray
@@ -37,6 +39,7 @@ class Dataset:
     skipped: tuple[SkippedFile, ...]
     digest: str
     source: Path
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -59,6 +62,7 @@ def load_dataset(
     workers: int | None = None,
     progress: bool = True,
     enlarge: str = "smooth",
+    value_range: ValueRange | None = None,
 ) -> Dataset:
     """All pictures under `folder`, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
@@ -67,10 +71,10 @@ def load_dataset(
     `workers` threads decode, by default one for each CPU. `progress` shows a bar when it takes over a second.
 
     Raises `UserError` when the folder is missing or holds no picture, when no file or less than half of
-    them can be decoded, and when `resolution`, `channels` ("rgb", "grey", "rgba") or `enlarge` ("smooth", "pixels")
-    is wrong.
+    them can be decoded, and when `resolution`, `channels` ("rgb", "grey", "rgba"), `enlarge` ("smooth", "pixels")
+    or `value_range` (black, white) is wrong.
     """
-    settings = PixelSettings(resolution, channels, enlarge)
+    settings = PixelSettings(resolution, channels, enlarge, value_range)
     workers = worker_count(workers)
     source = checked_folder(folder)
     names, unlisted = find_images(source)
@@ -83,8 +87,8 @@ def load_dataset(
         entry = None
     if entry is None:
         entry = _decode(_Decoding(source, names, unreadable, settings, workers, progress), cache, digest)
-    images, files, skipped = entry
-    return Dataset(images, tuple(files), (*unlisted, *skipped), digest, source)
+    images, files, skipped, notes = entry
+    return Dataset(images, tuple(files), (*unlisted, *skipped), digest, source, tuple(notes))
 
 
 def load_images(
@@ -103,7 +107,7 @@ def load_images(
     if not names:
         raise UserError("no pictures were given: expected at least one path")
     decoding = _Decoding(Path(), names, {}, settings, worker_count(workers), progress)
-    images, _, skipped = _decode_to_memory(decoding)
+    images, _, skipped, _ = _decode_to_memory(decoding)
     return images, tuple(skipped)
 
 
@@ -118,6 +122,8 @@ def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progres
     total.update(repr((FORMAT_VERSION, settings.resolution, settings.channels)).encode())
     if settings.enlarge != "smooth":  # the default leaves digests as they were before there was a choice
         total.update(settings.enlarge.encode())
+    if settings.value_range:
+        total.update(repr(settings.value_range).encode())
     for name in tqdm(names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
         try:
             content = content_hash(source / name)
@@ -139,32 +145,34 @@ class _Decoding:
     workers: int
     progress: bool
 
-    def run(self, append: Callable[[np.ndarray], None]) -> tuple[list[str], list[SkippedFile]]:
-        """Gives each image, uint8 (R, R, C), to `append`; returns their names, and the files without one.
+    def run(self, append: Callable[[np.ndarray], None]) -> tuple[list[str], list[SkippedFile], list[str]]:
+        """Gives each image, uint8 (R, R, C), to `append`; returns their names, the files without one, and notes.
 
         Raises `UserError` when these are more than half, or all.
         """
         files: list[str] = []
         skipped: list[SkippedFile] = []
+        levels: dict[str, Levels] = {}
         # Closed and not left to the garbage collector: after an error in `append` decoding may begin again.
-        with _quiet_pillow(), closing(ordered_map(self._decode, self.names, self.workers)) as images:
+        with quiet_pillow(), closing(ordered_map(self._decode, self.names, self.workers)) as images:
             bar = tqdm(images, "Decoding", len(self.names), unit="image", delay=1, disable=not self.progress)
             with bar:
                 for name, image in zip(self.names, bar, strict=True):
                     if isinstance(image, str):
                         skipped.append(SkippedFile(name, image))
-                    else:
-                        append(image)
-                        files.append(name)
+                        continue
+                    append(image.pixels)
+                    files.append(name)
+                    if image.levels:
+                        levels[name] = image.levels
         self._check(skipped)
-        return files, skipped
+        return files, skipped, describe(levels, chosen=self.settings.value_range is not None)
 
-    def _decode(self, name: str) -> np.ndarray | str:
+    def _decode(self, name: str) -> Decoded | str:
         if name in self.unreadable:
             return self.unreadable[name]
         try:
-            check_file(self.source / name)
-            return decode_image(self.source / name, **self.settings.to_dict())
+            return read_square(self.source / name, self.settings)
         except Exception as error:  # whatever Pillow raises on a hostile file becomes that file's reason
             return decode_failure(error)
 
@@ -175,27 +183,15 @@ class _Decoding:
         where = f" in {printable(str(self.source))!r}" if self.source != Path() else ""
         more = "; ..." if len(skipped) > _NAMED_IN_ERRORS else ""
         raise UserError(
-            f"{len(skipped)} of {len(self.names)} pictures cannot be used ({some}{more}); "
+            f"{len(skipped)} of {counted(len(self.names), 'picture')} cannot be used ({some}{more}); "
             f"at least half must be good: repair or remove them{where}"
         )
 
 
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """Hides Pillow's warnings on damaged files: each becomes a reason, or has no effect on the pixels.
-
-    Around all the threads and not inside them: the list of filters is global.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode_image` refuses these itself
-        yield
+_Result = tuple[np.ndarray, Sequence[str], Sequence[SkippedFile], Sequence[str]]
 
 
-_Decoded = tuple[np.ndarray, Sequence[str], Sequence[SkippedFile]]
-
-
-def _decode(decoding: _Decoding, cache: Path, digest: str) -> _Decoded:
+def _decode(decoding: _Decoding, cache: Path, digest: str) -> _Result:
     """Into the cache; or into memory, with a warning, where that cannot be written."""
     try:
         return _decode_to_cache(decoding, cache, digest)
@@ -208,13 +204,13 @@ def _decode(decoding: _Decoding, cache: Path, digest: str) -> _Decoded:
         return _decode_to_memory(decoding)
 
 
-def _decode_to_cache(decoding: _Decoding, cache: Path, digest: str) -> _Decoded:
+def _decode_to_cache(decoding: _Decoding, cache: Path, digest: str) -> _Result:
     with EntryWriter(cache, digest, decoding.settings.shape) as writer:
-        files, skipped = decoding.run(writer.append)
-        return writer.commit(files, skipped, decoding.settings.to_dict()), files, skipped
+        files, skipped, notes = decoding.run(writer.append)
+        return writer.commit(files, skipped, decoding.settings.to_dict(), notes), files, skipped, notes
 
 
-def _decode_to_memory(decoding: _Decoding) -> _Decoded:
+def _decode_to_memory(decoding: _Decoding) -> _Result:
     # Reserved at once, used as it fills: a list of arrays and np.stack would need twice the memory.
     images = np.empty((len(decoding.names), *decoding.settings.shape), np.uint8)
     places = iter(images)
@@ -222,7 +218,7 @@ def _decode_to_memory(decoding: _Decoding) -> _Decoded:
     def append(image: np.ndarray) -> None:
         next(places)[...] = image
 
-    files, skipped = decoding.run(append)
+    files, skipped, notes = decoding.run(append)
     images = images[: len(files)]
     images.setflags(write=False)
-    return images, files, skipped
+    return images, files, skipped, notes

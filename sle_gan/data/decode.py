@@ -1,23 +1,20 @@
 """One picture file -> one square uint8 array, whatever its mode, orientation and shape."""
 
-import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile
 
+from sle_gan.data.levels import Levels, ValueRange, checked_range, levels_of_bytes, to_8_bit
+from sle_gan.data.opening import MAX_PIXELS, Source, open_picture
 from sle_gan.errors import UserError
 
-MIN_SIDE = 8
-MAX_ASPECT = 16
-# Pillow's own limit, 8 bytes a pixel at worst while decoding. Checked here rather than by
-# `Image.MAX_IMAGE_PIXELS`, which is global (and which another library may have lifted).
-MAX_PIXELS = 89_478_485
-
-# What is tried, whatever the file is called. Left open, Pillow would start Ghostscript on a mislabelled .eps.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # JPEGs decode at 1/2, 1/4 or 1/8 for less work (12 megapixels to 256: 89 ms, not 240), as long as this many
 # times the target is left. Measured on a zone plate: aliases of 0.7 levels at 3, of 3.6 at 2; 0.5 is rounding.
 _DRAFT = 3
@@ -40,11 +37,13 @@ class PixelSettings:
     """What every image becomes: `resolution` pixels square, `channels` "rgb", "grey" or "rgba".
 
     A smaller picture is enlarged "smooth", by Lanczos, or as "pixels", each of which stays a square.
+    value_range: which values are black and white where there are more than 8 bits a channel, as (0, 4095).
     """
 
     resolution: int = 256
     channels: str = "rgb"
     enlarge: str = "smooth"
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -58,6 +57,7 @@ class PixelSettings:
         if self.enlarge not in _ENLARGE:
             raise UserError(f"enlarge {self.enlarge!r}: expected one of {', '.join(_ENLARGE)}")
         object.__setattr__(self, "resolution", resolution)  # a numpy integer is no JSON
+        object.__setattr__(self, "value_range", checked_range(self.value_range))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,8 +74,19 @@ def cover_box(width: int, height: int) -> tuple[int, int, int, int]:
     return left, top, left + side, top + side
 
 
+class Decoded(NamedTuple):
+    """A picture as uint8 (H, W, C), and how its values were read; None where they were bytes."""
+
+    pixels: np.ndarray
+    levels: Levels | None
+
+
 def decode_image(
-    path: str | os.PathLike[str], resolution: int = 256, channels: str = "rgb", enlarge: str = "smooth"
+    path: Source,
+    resolution: int = 256,
+    channels: str = "rgb",
+    enlarge: str = "smooth",
+    value_range: ValueRange | None = None,
 ) -> np.ndarray:
     """Reads one picture as uint8 of shape (resolution, resolution, C), C = 3, 1 ("grey") or 4 ("rgba").
 
@@ -84,44 +95,51 @@ def decode_image(
     of pixel art as squares of one size, which Lanczos would blur. Any mode is converted: alpha over white
     (kept by "rgba"), palettes, CMYK, 1-bit; 16-bit grey is divided by 257; 32-bit and float grey are taken as
     0..1, 0..255 or 0..65535, whichever is the first to hold all values, else stretched from their minimum and
-    maximum. An animation gives its first frame.
+    maximum. `value_range` says instead what is black and white in pictures of 16 bits and more. NaN is black.
+    An animation gives its first frame.
 
     Raises an exception whose message is the reason when the file is no picture (of any format named in
-    `IMAGE_SUFFIXES`), is damaged, has a side under `MIN_SIDE` pixels (nothing to learn from when enlarged),
-    is more than `MAX_ASPECT` times longer than wide (a centre crop would show a scrap of it), or has more
-    than `MAX_PIXELS` pixels (a decompression bomb, or as dangerous). Pillow has no closed list of
-    exceptions; expect any.
+    `IMAGE_SUFFIXES`), is damaged (metadata do not count), has a side under `MIN_SIDE` pixels (nothing to learn
+    from when enlarged), is more than `MAX_ASPECT` times longer than wide (a centre crop would show a scrap of it),
+    or has more than `MAX_PIXELS` pixels as it is decoded (a decompression bomb, or as dangerous). Pillow has no
+    closed list of exceptions; expect any.
     """
-    settings = PixelSettings(resolution, channels, enlarge)
-    with _open(path) as image:
-        image.draft(None, (_DRAFT * settings.resolution, _DRAFT * settings.resolution))
-        image.load()
-        whole = _to_8_bit(_upright(image))
-        box = cover_box(*whole.size)
-        if settings.enlarge == "pixels" and box[2] - box[0] < settings.resolution:
-            return _to_array(_enlarge_pixels(whole.crop(box), settings.resolution), settings.channels)
+    return read_square(path, PixelSettings(resolution, channels, enlarge, value_range)).pixels
+
+
+def read_square(path: Source, settings: PixelSettings) -> Decoded:
+    """`decode_image`, with how the values were read."""
+    whole, levels = _read(path, settings.value_range, _DRAFT * settings.resolution)
+    box = cover_box(*whole.size)
+    if settings.enlarge == "pixels" and box[2] - box[0] < settings.resolution:
+        whole = _enlarge_pixels(whole.crop(box), settings.resolution)
+    else:
         size = (settings.resolution, settings.resolution)
-        return _to_array(whole.resize(size, Image.Resampling.LANCZOS, box=box), settings.channels)
+        whole = whole.resize(size, Image.Resampling.LANCZOS, box=box)
+    return Decoded(_to_array(whole, settings.channels), levels)
 
 
-def decode_whole(path: str | os.PathLike[str], channels: str = "rgb") -> np.ndarray:
+def decode_whole(path: Source, channels: str = "rgb", value_range: ValueRange | None = None) -> np.ndarray:
     """Reads one picture as uint8 (H, W, C) at its own size, upright; otherwise, and raising, as `decode_image`."""
-    with _open(path) as image:
-        image.load()
-        return _to_array(_to_8_bit(_upright(image)), channels)
+    return read_whole(path, channels, value_range).pixels
 
 
-def _open(path: str | os.PathLike[str]) -> Image.Image:
-    try:
-        image = Image.open(path, formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ValueError("not a picture: its content is no JPEG, PNG, WebP, BMP, GIF or TIFF") from None
-    try:
-        _check_size(*image.size)
-    except ValueError:
-        image.close()
-        raise
-    return image
+def read_whole(path: Source, channels: str = "rgb", value_range: ValueRange | None = None) -> Decoded:
+    """`decode_whole`, with how the values were read."""
+    whole, levels = _read(path, checked_range(value_range))
+    return Decoded(_to_array(whole, channels), levels)
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Hides Pillow's warnings on damaged files: each becomes a reason, or has no effect on the pixels.
+
+    Around all the threads that decode and not inside them: the list of filters is global.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `open_picture` refuses these itself
+        yield
 
 
 def decode_failure(error: Exception) -> str:
@@ -136,18 +154,59 @@ def decode_failure(error: Exception) -> str:
     return text if text else f"cannot be decoded ({type(error).__name__})"
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"refused: {width}x{height} is over {MAX_PIXELS:,} pixels, a decompression bomb")
-    if min(width, height) < MIN_SIDE:
-        raise ValueError(f"too small: {width}x{height}, both sides must have at least {MIN_SIDE} pixels")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ValueError(f"too narrow: {width}x{height}, one side is over {MAX_ASPECT} times the other")
+def _read(
+    path: Source, value_range: ValueRange | None, at_least: int | None = None
+) -> tuple[Image.Image, Levels | None]:
+    """An upright image of mode L, RGB or RGBa, and how its values were read."""
+    with open_picture(path, at_least) as image:
+        stored = _stored_form(image)
+        image.load()
+        plain, levels = image, None
+        if image.mode.startswith(("I", "F")):
+            bits = 16 if image.mode.startswith("I;16") or stored == "I;16B" else 32
+            pixels, levels = to_8_bit(np.asarray(image), bits, value_range)
+            plain = Image.fromarray(pixels)
+        elif stored[-4:-1] == ";16" and value_range:
+            plain, levels = _ranged_colours(path, np.asarray(image), stored, value_range)
+        elif stored[-4:-1] == ";16":
+            levels = levels_of_bytes(np.asarray(image.convert("RGB")))
+        return _to_8_bit(upright(plain, image)), levels
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _stored_form(image: Image.Image) -> str:
+    """Pillow's name for the form of the pixels in the file, such as RGB;16B; empty where it does not matter."""
+    arguments = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    form = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return form if isinstance(form, str) else ""
+
+
+def _ranged_colours(
+    path: Source, upper: np.ndarray, stored: str, value_range: ValueRange
+) -> tuple[Image.Image, Levels]:
+    """16-bit colours at a range. Pillow has no such mode: it gives the upper bytes, or the lower in the other order."""
+    form, order = stored[:-1], stored[-1]
+    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}.get(order)
+    if form not in ("RGB;16", "RGBA;16") or other is None:
+        raise ValueError(f"pixels stored as {stored} can be read without --value-range only; save a 16-bit RGB PNG")
+    with open_picture(path) as image:
+        assert isinstance(image, ImageFile.ImageFile)
+        image.tile = [_with_form(tile, f"{form}{other}") for tile in image.tile]
+        image.load()
+        lower = np.asarray(image)
+    values = upper.astype(np.uint16) * 256 + lower
+    pixels, levels = to_8_bit(values[..., :3], 16, value_range)
+    return Image.fromarray(np.concatenate([pixels, upper[..., 3:]], axis=-1)), levels
+
+
+def _with_form(tile: Any, form: str) -> Any:
+    arguments = (form, *tile[3][1:]) if isinstance(tile[3], tuple) else form
+    return tile._replace(args=arguments)
+
+
+def upright(image: Image.Image, source: Image.Image) -> Image.Image:
+    """The image as its source's EXIF data say that it is to be seen."""
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        orientation = source.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # damaged metadata (struct.error, SyntaxError, ...) do not cost a picture that decoded
         return image
     method = _UPRIGHT.get(orientation)
@@ -156,33 +215,12 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """The same picture in mode L, RGB or RGBa."""
-    if image.mode.startswith("I;16"):
-        return _rescaled(image, full=65535.0)
-    if image.mode in ("I", "F"):
-        return _rescaled(image, full=None)
     if image.has_transparency_data:  # an alpha channel, or a palette index or colour that means transparent
         # RGBa, not RGBA: colours weighted by alpha, so that what is invisible does not bleed into edges.
         return image.convert("RGBA").convert("RGBa")
     if image.mode in ("L", "RGB"):
         return image  # `convert` would copy it
     return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _rescaled(image: Image.Image, full: float | None) -> Image.Image:
-    """Grey values of any range as mode L; Pillow's own conversion would clip all above 255 to white."""
-    values = np.asarray(image).astype(np.float32)
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        raise ValueError("no finite pixel value")
-    low, high = float(finite.min()), float(finite.max())
-    if full is None:
-        full = next((f for f in (1.0, 255.0, 65535.0) if low >= 0 and high <= f), None)
-        # An integer picture of zeros and ones is almost black: only floats are ever stored as 0..1.
-        full = 255.0 if full == 1.0 and image.mode == "I" else full
-    if full is None:  # no convention fits: stretch
-        values, full = values - low, max(high - low, 1e-30)
-    values = np.nan_to_num(values, nan=0.0, posinf=full, neginf=0.0)
-    return Image.fromarray(np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8))
 
 
 def _enlarge_pixels(image: Image.Image, resolution: int) -> Image.Image:

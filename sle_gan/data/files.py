@@ -6,9 +6,11 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from sle_gan.data.unread import UNREAD_SUFFIXES, advice
 from sle_gan.errors import UserError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tiff", ".tif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".bmp", ".gif", ".tiff", ".tif")
+_LISTED_SUFFIXES = {*IMAGE_SUFFIXES, *UNREAD_SUFFIXES}
 _CHUNK = 1 << 20
 
 
@@ -42,7 +44,9 @@ def checked_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[SkippedFile]]:
-    """The names of all pictures under `folder`, by suffix (any case), and the sub-folders it could not list.
+    """The names of all pictures under `folder`, by suffix (any case), and what else was found and is not used.
+
+    That is: sub-folders that cannot be listed, and, one for each suffix, files that people take for pictures.
 
     The names are relative to the folder, with forward slashes, sorted. Hidden files and folders are left
     out. Links to folders are followed, but no folder is entered twice, so that a link to a parent ends.
@@ -52,6 +56,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[Skipped
     names: list[str] = []
     unlisted: list[SkippedFile] = []
     visited: set[tuple[int, int]] = set()
+    unread: dict[str, list[str]] = {}
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
@@ -62,20 +67,24 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[Skipped
                 raise UserError(f"cannot list the data folder {printable(str(root))!r}: {error.strerror}") from error
             unlisted.append(SkippedFile(prefix.rstrip("/"), f"folder cannot be listed: {error.strerror}"))
             continue
-        names += [prefix + name for name in files]
+        for name in files:
+            suffix = _suffix(name)
+            (names if suffix in IMAGE_SUFFIXES else unread.setdefault(suffix, [])).append(prefix + name)
         # Reversed, for the stack gives the last one first: which of two links to one folder is
         # followed must not depend on the order in which the file system lists them.
         waiting += [f"{prefix}{name}/" for name in reversed(folders)]
+    unlisted += [SkippedFile(min(of), advice(suffix, len(of))) for suffix, of in unread.items()]
     if not names:
         raise UserError(
             f"no pictures in {printable(str(root))!r}: expected files that end in "
             f"{' '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}, in it or in its sub-folders"
+            + "".join(f"; {file}" for file in unlisted[:2])
         )
     return sorted(names), sorted(unlisted)
 
 
 def _list_folder(folder: Path, visited: set[tuple[int, int]]) -> tuple[list[str], list[str]]:
-    """Sorted names of the sub-folders and of the pictures; both empty where `folder` was visited before."""
+    """Sorted names of sub-folders and of files with a picture's suffix; none where `folder` was visited before."""
     status = folder.stat()
     if (status.st_dev, status.st_ino) in visited:
         return [], []
@@ -87,9 +96,13 @@ def _list_folder(folder: Path, visited: set[tuple[int, int]]) -> tuple[list[str]
                 continue
             if _is_folder(entry):
                 folders.append(entry.name)
-            elif entry.name.lower().endswith(IMAGE_SUFFIXES):
+            elif _suffix(entry.name) in _LISTED_SUFFIXES:
                 files.append(entry.name)
     return sorted(folders), sorted(files)
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from sle_gan.data.decode import FORMATS, MAX_PIXELS, decode_failure
-from sle_gan.data.files import check_file, printable
+from sle_gan.data.decode import decode_failure, upright
+from sle_gan.data.files import printable
 from sle_gan.data.numbered import write_numbered
+from sle_gan.data.opening import open_picture
 from sle_gan.errors import UserError
 
 
@@ -46,13 +47,9 @@ def cut_sheet(
 def _read(path: Path) -> Image.Image:
     shown = printable(str(path))
     try:
-        check_file(path)
-        with Image.open(path, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} is over {MAX_PIXELS:,} pixels")
-            return image.copy()
-    except UnidentifiedImageError:
-        raise UserError(f"the sheet {shown!r} is no picture: expected {', '.join(FORMATS)}") from None
+        with open_picture(path, any_shape=True) as image:
+            image.load()
+            return upright(image, image).copy()
     except Exception as error:  # Pillow has no closed list of what a damaged file makes it raise
         raise UserError(f"the sheet {shown!r} cannot be read: {decode_failure(error)}") from error
 

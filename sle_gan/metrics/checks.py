@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sle_gan.errors import UserError
+from sle_gan.words import counted
 
 
 def checked_features(name: str, features: Any, at_least: int = 2) -> np.ndarray:
@@ -24,7 +25,7 @@ def checked_features(name: str, features: Any, at_least: int = 2) -> np.ndarray:
             f"the {name} features have shape {array.shape} and type {array.dtype}; expected numbers (images, features)"
         )
     if len(array) < at_least:
-        raise UserError(f"the {name} set has {len(array)} image(s); this metric needs at least {at_least}")
+        raise UserError(f"the {name} set has {counted(len(array), 'image')}; this metric needs at least {at_least}")
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = array.astype(np.float64)
     # One sum instead of a mask of N*D booleans: a NaN or an infinity anywhere makes it non-finite.

@@ -19,6 +19,7 @@ from sle_gan.metrics.kernel import kernel_distance
 from sle_gan.metrics.memorization import memorization_distance, memorization_informed_distance
 from sle_gan.metrics.precision_recall import precision_recall
 from sle_gan.metrics.statistics import FeatureStatistics, collect_statistics
+from sle_gan.words import counted
 
 METRICS = ("fid", "kid", "mifid", "pr")
 _ENOUGH_FOR_NEIGHBOURS = 100
@@ -70,11 +71,8 @@ def compute_scores(
         UserError: if the extractors differ, or a metric needs features where only moments were kept.
     """
     metrics = checked_metrics(metrics)
+    check_bootstrap(bootstrap, metrics)
     fake.require(real.version, "the fake set")
-    if bootstrap < 0 or bootstrap == 1:
-        raise UserError(f"bootstrap {bootstrap}: expected 0 (none) or at least 2 draws")
-    if bootstrap and "fid" not in metrics:
-        raise UserError(f"bootstrap {bootstrap}: it is the spread of fid, which is not among the metrics {metrics}")
     numbers: dict[str, float] = {}
     if "fid" in metrics or "mifid" in metrics:
         numbers["fid"] = _frechet(real, fake)
@@ -90,6 +88,36 @@ def compute_scores(
     if "pr" in metrics:
         numbers |= precision_recall(*_features(real, fake, "pr"))._asdict()
     return Scores(numbers, _protocol(real, fake, seed, bootstrap), _warnings(real, fake, metrics))
+
+
+def check_bootstrap(bootstrap: int, metrics: Sequence[str]) -> None:
+    """Raises UserError unless it is a number of draws that these metrics have a use for."""
+    if bootstrap < 0 or bootstrap == 1:
+        raise UserError(f"bootstrap {bootstrap}: expected 0 (none) or at least 2 draws")
+    if bootstrap and "fid" not in metrics:
+        raise UserError(
+            f"bootstrap {bootstrap}: it is the spread of fid, which is not among the metrics {', '.join(metrics)}"
+        )
+
+
+def images_needed(metrics: Sequence[str]) -> int:
+    """The least number of images in each set that the metrics can be taken of."""
+    return 4 if {"kid", "pr"} & set(metrics) else 2
+
+
+def check_saved(statistics: FeatureStatistics, source: str | Path, metrics: Sequence[str], bootstrap: int = 0) -> None:
+    """Raises UserError where saved statistics lack what the metrics need."""
+    if features_needed(metrics, bootstrap) and statistics.features is None:
+        what = "bootstrap" if bootstrap else ",".join(name for name in metrics if name != "fid")
+        raise UserError(
+            f"{source} holds only moments, and {what} needs the features of every image; "
+            "make it anew without --moments-only"
+        )
+    if statistics.count < images_needed(metrics):
+        raise UserError(
+            f"{source} is of {counted(statistics.count, 'image')}; {','.join(metrics)} needs at least "
+            f"{images_needed(metrics)}"
+        )
 
 
 def features_needed(metrics: Sequence[str], bootstrap: int = 0) -> bool | None:
@@ -235,7 +263,9 @@ def _warnings(real: FeatureStatistics, fake: FeatureStatistics, metrics: Sequenc
             "by an unknown amount; compare it only with runs of the same counts, or use KID"
         )
     if fewest < _ENOUGH_FOR_NEIGHBOURS and ("kid" in metrics or "pr" in metrics):
-        found.append(f"{fewest} images are few: KID, precision and recall are noisy below {_ENOUGH_FOR_NEIGHBOURS}")
+        found.append(
+            f"{counted(fewest, 'image')} are few: KID, precision and recall are noisy below {_ENOUGH_FOR_NEIGHBOURS}"
+        )
     if real.extractor != "inception":
         found.append(f"{real.extractor} features: not comparable with published FID, only with the same features")
     prepared = real.protocol.get("preparation"), fake.protocol.get("preparation")

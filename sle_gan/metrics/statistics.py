@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +106,15 @@ class FeatureStatistics:
             raise ValueError(f"its arrays have the shapes {shapes}, expected {expected}")
         return self
 
+    @staticmethod
+    def is_in(path: str | os.PathLike[str]) -> bool:
+        """Whether a file, whatever its name, seems to be one that `save` wrote."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return {"format.npy", "mean.npy", "covariance.npy"} <= set(archive.namelist())
+        except (OSError, zipfile.BadZipFile):
+            return False
+
     def require(self, version: str, path: str | os.PathLike[str]) -> FeatureStatistics:
         """Itself, if it is of that extractor version. Raises UserError naming both."""
         if self.version != version:
@@ -155,6 +165,8 @@ def collect_statistics(
             bar.update(len(features))
     if waiting:
         moments.add(np.concatenate(waiting))
+    if moments.count < 2:
+        raise UserError(f"statistics of a set need at least 2 images, received {moments.count}")
     covariance = moments.covariance
     return FeatureStatistics(
         extractor.name,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sle_gan.errors import UserError
 from sle_gan.hub.files import GENERATOR, LIBRARY, SAMPLES
 from sle_gan.sharing.training_facts import TrainingFacts
+from sle_gan.words import counted
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
@@ -135,7 +136,7 @@ def _introduction(shared: Shared) -> str:
     lines = [f"This model {does}. Method: {_METHODS.get(shared.model, shared.model)}, in Keras 3.", ""]
     if shared.samples:
         lines += [
-            f"![{shared.samples} generated pictures]({SAMPLES})",
+            f"![{counted(shared.samples, 'generated picture')}]({SAMPLES})",
             "",
             f"*The pictures of seeds 0 to {shared.samples - 1}, unselected. "
             "All are generated; none is a training picture.*",
@@ -207,7 +208,7 @@ def _training(shared: Shared) -> str:
     rows = [("training pictures", pictures or "not recorded")]
     batch = facts.settings.get("batch_size")
     if facts.step and batch:
-        seen = f"{facts.step:,} of {batch} images"
+        seen = f"{facts.step:,} of {counted(batch, 'image')}"
         if facts.pictures:
             seen += f" = {facts.step * batch / max(facts.pictures):,.1f} passes over the pictures"
         rows.append(("steps", seen))
@@ -240,7 +241,8 @@ def _quality(shared: Shared) -> str:
     row = (
         _metric(score.extractor)[1],
         f"{score.value:.2f}",
-        f"{score.count:,} generated pictures against all {score.real_count:,} training pictures; none was held out",
+        f"{counted(score.count, 'generated picture')} against all {counted(score.real_count, 'training picture')}; "
+        "none was held out",
     )
     return "\n".join(["## How good it is", "", *_table(("metric (lower is better)", "value", "protocol"), [row]), ""])
 

@@ -98,6 +98,7 @@ def _read_config(run: Path) -> TrainConfig:
 
 def read_training(files: RunFiles) -> TrainingFacts:
     """Reads settings, log and the checkpoints' headers of a run."""
+    from sle_gan.training.evaluation import of_one_protocol
     from sle_gan.training.listeners import read_log
 
     config = _read_config(files.run)
@@ -108,7 +109,8 @@ def read_training(files: RunFiles) -> TrainingFacts:
     scores = {line["step"]: line for line in lines if "fid" in line}
     step = last_step
     if files.best:
-        step = best.get("step") or min(scores, key=lambda step: scores[step]["fid"], default=None)
+        comparable = of_one_protocol(list(scores.values()))
+        step = best.get("step") or min(comparable, key=lambda line: line["fid"], default={}).get("step")
     seconds = _seconds([line for line in lines if "images_per_second" in line and line["step"] <= (step or 0)], config)
     score = scores.get(step) if step is not None else None
     settings = shareable_settings(config)
@@ -160,7 +162,7 @@ def shareable_settings(config: TrainConfig) -> dict[str, Any]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         chosen = typing.get_origin(hints[field.name]) is Literal
-        if isinstance(value, (bool, int, float)) or chosen or field.name == "augment_policy":
+        if isinstance(value, (bool, int, float)) or chosen or field.name in ("augment_policy", "value_range"):
             settings[field.name] = value
     return settings
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sle_gan.pictures import save_png
+from sle_gan.words import counted
 
 
 class Listener:
@@ -62,7 +63,7 @@ class Console(Listener):
     def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
         self._fid = f" FID {fid:.1f}"
         self._bar.write(
-            f"step {step:,}: FID {fid:.3f} ({protocol['count']:,} images, {protocol['extractor']} features)"
+            f"step {step:,}: FID {fid:.3f} ({counted(protocol['count'], 'image')}, {protocol['extractor']} features)"
         )
 
     def on_message(self, text: str) -> None:

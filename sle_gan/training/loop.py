@@ -193,11 +193,12 @@ class Trainer:
             "count": scores.protocol["fake"]["count"],
             "real_count": scores.protocol["real"]["count"],
             **{name: value for name, value in scores.metrics.items() if name != "fid"},
+            "protocol": evaluation.protocol,
         }
         for listener in self.listeners:
             listener.on_score(step, fid, protocol)
         if self.best is None or fid < self.best.fid:
-            self.best = Best(step, fid)
+            self.best = Best(step, fid, evaluation.protocol)
 
             def write() -> Path:
                 self.gan.generator_export.save_weights(self.folder.best_generator)

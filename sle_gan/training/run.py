@@ -29,6 +29,7 @@ from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.workers import read_workers
+from sle_gan.words import counted
 
 
 def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:
@@ -49,12 +50,13 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     datasets = _load_pictures(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
-    evaluation = Evaluation(config, datasets[gan.reference_domain], gan.metrics) if config.fid else None
+    evaluation = Evaluation(config, datasets, gan) if config.fid else None
     last = _schedule(gan, datasets)
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
         first, best, new = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None, True)
         if resume:
+            best = evaluation.take_over(best, folder.log) if evaluation else best
             folder.write_config(config)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
         heard: Sequence[listeners.Listener] = (
@@ -98,11 +100,12 @@ def dry_run(config: TrainConfig) -> None:
     _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
-        Evaluation(config, datasets[gan.reference_domain], gan.metrics)  # its weights are among what can be missing
+        Evaluation(config, datasets, gan)  # its weights are among what can be missing
     last = _schedule(gan, datasets)
     print(config.to_json(), end="")
     print(f"would train {_describe(gan)} on {devices.description}")
-    print(f"would make {last:,} steps = {last * config.batch_size / _largest(datasets):,.1f} passes over the pictures")
+    passes = last * config.batch_size / _largest(datasets)
+    print(f"would make {counted(last, 'step')} = {passes:,.1f} passes over the pictures")
     print(
         f"a checkpoint would take {4 * _size(gan.state().values()) / 1e6:,.0f} MB, {config.keep_checkpoints} are kept"
     )
@@ -126,8 +129,10 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
         for file in dataset.skipped[:20]:
             print(f"skipped {file}")
         if len(dataset.skipped) > 20:
-            print(f"skipped {len(dataset.skipped) - 20} more files")
-        print(f"{len(dataset):,} pictures of {config.resolution}x{config.resolution} from {folder}")
+            print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
+        for note in dataset.notes:
+            print(f"warning: {note}")
+        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
         datasets.append(dataset)
     return datasets
 
@@ -135,13 +140,19 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
     """Raises a UserError unless every domain has pictures enough to train with."""
     for folder, dataset in zip(config.folders.values(), datasets):
+        if config.fid and len(dataset) < 2:
+            raise UserError(
+                f"--fid compares sets of pictures, and {folder} has {counted(len(dataset), 'picture')}; "
+                "give at least 2, or leave --fid out"
+            )
         if config.drop_last and len(dataset) < config.batch_size:
             raise UserError(
-                f"--batch-size is {config.batch_size}, but {folder} has {len(dataset)} pictures and batches with one "
-                f"twice are left out (drop_last); give {len(dataset)} or less, or {_without('drop_last', config)}"
+                f"--batch-size is {config.batch_size}, but {folder} has {counted(len(dataset), 'picture')} and batches "
+                f"with one twice are left out (drop_last); give {len(dataset)} or less, or "
+                f"{_without('drop_last', config)}"
             )
     if len(datasets) > 1 and min(map(len, datasets)) < 2:
-        counts = [f"{name} {path} has {len(each)}" for (name, path), each in zip(config.folders.items(), datasets)]
+        counts = [f"{name} {path} has {len(each):,}" for (name, path), each in zip(config.folders.items(), datasets)]
         raise UserError(f"every domain needs at least two pictures: {' and '.join(counts)}")
 
 
@@ -154,7 +165,9 @@ def _without(name: str, config: TrainConfig) -> str:
 def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
     """One folder's pictures; where there are several folders an error names its flag and the others."""
     try:
-        return load_dataset(folder, config.resolution, config.channels, enlarge=config.enlarge)
+        return load_dataset(
+            folder, config.resolution, config.channels, enlarge=config.enlarge, value_range=config.value_limits
+        )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
         if not others:
@@ -184,8 +197,8 @@ def _open_devices(config: TrainConfig) -> engine.Devices:
     shares = devices.replicas * config.gradient_accumulation
     if config.batch_size % shares:
         raise UserError(
-            f"--batch-size {config.batch_size} cannot be shared by {devices.replicas} devices in "
-            f"{config.gradient_accumulation} parts; use a multiple of {shares}"
+            f"--batch-size {config.batch_size} cannot be shared by {counted(devices.replicas, 'device')} in "
+            f"{counted(config.gradient_accumulation, 'part')}; use a multiple of {shares}"
         )
     if config.mixed_precision == "float16" and not devices.accelerated:
         raise UserError("--mixed-precision float16 needs a GPU, and there is none; use float32 or bfloat16")
@@ -261,7 +274,8 @@ def _restore(
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
         raise UserError(
-            f"{gan.config.run_folder} has done {meta['step']:,} steps, and --steps is {last:,}; give a larger one"
+            f"{gan.config.run_folder} has done {counted(meta['step'], 'step')}, and --steps is {last:,}; "
+            "give a larger one"
         )
     _check_constants(gan, meta.get("constants", {}))
     elsewhere = meta["data"] is None

@@ -24,6 +24,7 @@ from sle_gan.hub.files import PYTORCH
 from sle_gan.kernels import arguments
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
+from sle_gan.words import counted
 
 if TYPE_CHECKING:
     from sle_gan.gans import GAN
@@ -81,8 +82,8 @@ class Loaded(NamedTuple):
 
     def __str__(self) -> str:
         if self.total and not self.loaded:
-            return f"{self.network}: none of {self.total} layers, it starts anew"
-        text = f"{self.network}: {self.loaded} of {self.total} layers"
+            return f"{self.network}: none of {counted(self.total, 'layer')}, it starts anew"
+        text = f"{self.network}: {self.loaded} of {counted(self.total, 'layer')}"
         text += f"; new: {', '.join(self.new)}" if self.new else ""
         return text + (f"; without a place here: {', '.join(self.unused)}" if self.unused else "")
 

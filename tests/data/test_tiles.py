@@ -99,4 +99,4 @@ def test_refusals(tmp_path: Path) -> None:
     refused("a.png", "4x", "--tile", "4x is no size")
     refused("none.png", 4, "none.png", "No such file")
     refused("cut.png", 2, "cut.png", "cannot be read")
-    refused("text.png", 4, "text.png", "is no picture")
+    refused("text.png", 4, "text.png", "not a picture")

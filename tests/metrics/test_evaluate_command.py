@@ -6,12 +6,16 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sle_gan.cli import evaluate as command
+from sle_gan.config import SLEGANConfig
+from sle_gan.errors import UserError
 from sle_gan.metrics import FeatureStatistics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,8 +106,8 @@ def test_statistics_of_another_extractor_are_refused(
 def test_a_generator_file_is_scored_at_its_resolution(
     folders: tuple[Path, Path], mobilenet_weights: Path, tmp_path: Path
 ):
-    """With a stand-in for the generator: what is tested here is the command."""
-    (tmp_path / "weights.h5").write_text("stand-in")
+    """With a stand-in for the generator: what is tested here is the command, which takes it from a run."""
+    run = make_run(tmp_path / "run", value_range="0,255")
     code = (
         "import sys, types, numpy as np\n"
         "module = types.ModuleType('sle_gan.generation')\n"
@@ -121,7 +125,7 @@ def test_a_generator_file_is_scored_at_its_resolution(
         "--real",
         folders[0],
         "--fake",
-        tmp_path / "weights.h5",
+        run,
         "--count",
         "20",
         "--seed",
@@ -130,12 +134,90 @@ def test_a_generator_file_is_scored_at_its_resolution(
         "fid,kid",
     ]
     arguments += ["--features", "mobilenet", "--features-weights", mobilenet_weights, "--json", tmp_path / "out.json"]
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=ROOT, check=False)
+    line = [sys.executable, "-c", code, *map(str, arguments)]
+    result = subprocess.run(line, capture_output=True, text=True, timeout=500, cwd=ROOT, check=False)
     assert result.returncode == 0, result.stderr
     protocol = json.loads((tmp_path / "out.json").read_text())["protocol"]
-    assert protocol["real"]["preparation"] == protocol["fake"]["preparation"] == "32x32 as trained on"
+    preparation = "32x32 as trained on, values 0 to 255"
+    assert protocol["real"]["preparation"] == protocol["fake"]["preparation"] == preparation
+    assert protocol["fake"]["source"] == str(run / "generator_weights.h5")
+    assert f"stands for its newest generator, {run / 'generator_weights.h5'}" in result.stdout
     assert protocol["fake"]["seeds"] == "7 to 26" and protocol["fake"]["count"] == 20
+
+
+def make_run(folder: Path, **settings: object) -> Path:
+    """A run's folder as `evaluate.py` sees it, with the pictures that are not its generator's."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "samples").mkdir()
+    (folder / "config.json").write_text(SLEGANConfig(resolution=64, **settings).to_json())  # type: ignore[arg-type]
+    (folder / "generator_weights.h5").write_text("stand-in")
+    for name in ("curves.png", "fid.png", "samples/samples_00000004.png"):
+        Image.new("RGB", (64, 64)).save(folder / name)
+    return folder
+
+
+class _Begun(Exception):
+    """The work began."""
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Gives what the command says against its arguments; fails where an engine would be started first."""
+
+    def started(engine: str) -> None:
+        raise _Begun(engine)
+
+    monkeypatch.setattr(command, "import_backend", started)
+
+    def refuse(*arguments: object) -> str:
+        with pytest.raises(UserError) as caught:
+            command.main(list(map(str, arguments)))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    return refuse
+
+
+def test_mistakes_are_found_before_the_work(pictures: Path, tmp_path: Path, refusal: Callable[..., str]):
+    run, single = make_run(tmp_path / "run"), tmp_path / "single"
+    single.mkdir()
+    Image.new("RGB", (64, 64)).save(single / "a.png")
+    moments = FeatureStatistics("inception", "v", 12, np.zeros(4), np.eye(4))
+    moments.save(tmp_path / "photos")
+    score = ("score", "--real", pictures, "--fake", pictures)
+    assert refusal(*score, "--bootstrap", -1).startswith("bootstrap -1")
+    assert refusal(*score, "--bootstrap", 1).startswith("bootstrap 1")
+    assert "not among the metrics kid" in refusal(*score, "--bootstrap", 3, "--metrics", "kid")
+    assert "at least 4 images for kid" in refusal(*score, "--count", 3, "--metrics", "kid")
+    assert "expected 8 to 4096" in refusal(*score, "--resolution", 4)
+    assert "such as 0,4095" in refusal(*score, "--value-range", "9,1")
+    assert "holds 1 picture; expected at least 2" in refusal("score", "--real", single, "--fake", pictures)
+    assert "holds 1 picture;" in refusal("stats", "--real", single, "--output", tmp_path / "new.npz")
+    assert "is of a training run" in refusal("score", "--real", run, "--fake", pictures)
+    assert "is of a training run" in refusal("score", "--real", pictures, "--fake", run / "samples")
+    assert "is of a training run" in refusal("stats", "--real", run, "--output", tmp_path / "new.npz")
+    saved = ("score", "--real", tmp_path / "photos", "--fake", pictures)
+    assert "photos holds only moments" in refusal(*saved, "--metrics", "fid,kid")
+    with pytest.raises(_Begun):  # what `stats` writes is read back, whatever it is called
+        command.main(list(map(str, saved)))
+    (run / "generator_weights.h5").unlink()
+    assert "comes with the first checkpoint" in refusal("score", "--real", pictures, "--fake", run)
+    (run / "generator_AB_weights.h5").write_text("stand-in")
+    assert "translate.py" in refusal("score", "--real", pictures, "--fake", run)
+
+
+def test_a_run_stands_for_its_generator(
+    pictures: Path, tmp_path: Path, refusal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+):
+    run = make_run(tmp_path / "run", enlarge="pixels")
+    for best in (False, True):
+        if best:
+            (run / "best_generator_weights.h5").write_text("stand-in")
+        with pytest.raises(_Begun):
+            command.main(["score", "--real", str(pictures), "--fake", str(run)])
+        said = capsys.readouterr().out
+        assert str(run / "generator_weights.h5") in said
+        assert (str(run / "best_generator_weights.h5") in said) == best
 
 
 def test_mistakes_are_one_line(folders: tuple[Path, Path], mobilenet_weights: Path, tmp_path: Path):

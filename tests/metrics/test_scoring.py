@@ -18,7 +18,7 @@ from sle_gan.metrics import (
     compute_scores,
     frechet_distance,
 )
-from sle_gan.metrics.scoring import as_rgb, checked_metrics
+from sle_gan.metrics.scoring import as_rgb, check_saved, checked_metrics
 
 RANDOM = np.random.default_rng(0)
 
@@ -240,10 +240,53 @@ def test_folders_are_read_upright_over_white_and_in_order(folder: Path):
     assert loaded["c.png"][0, 0].tolist() == [255, 255, 255]  # type: ignore[index]
     assert loaded["d.png"][0, 0].tolist() == [156, 156, 156]  # type: ignore[index]
     assert loaded["e.jpg"][0, 0].tolist() == [255, 255, 255]  # type: ignore[index]
-    assert loaded["f.png"] is None and pictures.skipped[0].startswith("f.png: ")
+    assert loaded["f.png"] is None and pictures.skipped[0].path == "f.png"
     pictures.check()
     square = ImageFolder(folder, resolution=16).load("a.png")
     assert square is not None and square.shape == (16, 16, 3)
+
+
+def test_a_folder_is_read_by_the_decoder_of_training(tmp_path: Path):
+    """Floats of 0 to 1 are no black pictures; a value that is no number costs one pixel, and is said."""
+    grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
+    floats = grey.astype(np.float32) / 255
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(floats).save(tmp_path / "b.tif")
+    floats[5, 6] = np.nan
+    Image.fromarray(floats).save(tmp_path / "c.tif")
+    (tmp_path / "d.heic").write_bytes(b"x")
+    pictures = ImageFolder(tmp_path)
+    eight, float_, missing = (pictures.load(name) for name in pictures.names)
+    np.testing.assert_array_equal(float_, eight)
+    assert (missing != eight).any(axis=-1).sum() == 1 and missing is not None and missing[5, 6].tolist() == [0, 0, 0]
+    (note,) = pictures.notes
+    assert note.startswith("c.tif has 1 value without a finite number")
+    assert [file.path for file in pictures.unread] == ["d.heic"]
+    with pytest.raises(UserError, match="value range"):
+        ImageFolder(tmp_path, resolution=16, value_range=(4, 1))
+    ranged = ImageFolder(tmp_path, value_range=(0, 0.5)).load("b.tif")
+    assert ranged is not None and ranged[0, 32].tolist() == [255, 255, 255]
+
+
+def test_saved_statistics_are_known_by_their_content(extractor: TinyExtractor, tmp_path: Path):
+    saved = statistics(extractor)
+    saved.save(tmp_path / "photos")
+    assert FeatureStatistics.is_in(tmp_path / "photos")
+    np.savez(tmp_path / "other.npz", mean=np.zeros(3))
+    (tmp_path / "text").write_text("x")
+    assert not any(FeatureStatistics.is_in(tmp_path / name) for name in ("other.npz", "text", "missing"))
+
+
+def test_what_saved_statistics_lack_is_said_before_the_work(extractor: TinyExtractor):
+    moments = statistics(extractor, keep_features=False)
+    check_saved(moments, "a.npz", ("fid",))
+    for metrics, bootstrap in ((("fid", "kid"), 0), (("fid",), 5)):
+        with pytest.raises(UserError, match=r"a\.npz holds only moments"):
+            check_saved(moments, "a.npz", metrics, bootstrap)
+    with pytest.raises(UserError, match=r"a\.npz is of 3 images; kid needs at least 4"):
+        check_saved(statistics(extractor, count=3), "a.npz", ("kid",))
+    with pytest.raises(UserError, match="need at least 2 images, received 1"):
+        statistics(extractor, count=1)
 
 
 def test_a_count_draws_by_seed(folder: Path):
