@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import h5py
 
 TEMPORARY = ".*.tmp"  # glob pattern of the names that `atomic_path` gives
 
@@ -31,3 +36,49 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def new_hdf5(target: str | Path) -> Iterator[h5py.File]:
+    """Gives an empty HDF5 file in memory; on success it is written to `target` as `atomic_path` does.
+
+    HDF5 itself must not meet a full disk: it cannot close a file whose last parts it failed to write, and ends
+    in thousands of messages and a crash of the process.
+
+    Raises:
+        OSError: if it cannot be written; what stood at `target` is untouched.
+    """
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content.getbuffer())
+
+
+class AppendedFile:
+    """A file that records are appended to, each of them whole or not there, also where the disk was full for a while.
+
+    What could not be written waits for the next `write`, up to `waiting_bytes` of it; records beyond are dropped.
+
+    Raises:
+        OSError: by every method, if the file cannot be opened or written.
+    """
+
+    waiting_bytes = 1_000_000
+
+    def __init__(self, path: str | Path):
+        # Unbuffered: Python's own buffer may hold a part of a record when a write fails.
+        self._file = Path(path).open("ab", buffering=0)  # noqa: SIM115  # closed by `close`
+        self._waiting = bytearray()
+
+    def write(self, record: bytes) -> None:
+        """Writes what has waited, then the record."""
+        if len(self._waiting) < self.waiting_bytes:
+            self._waiting += record
+        while self._waiting:
+            del self._waiting[: self._file.write(self._waiting)]
+
+    def close(self) -> None:
+        self._file.close()

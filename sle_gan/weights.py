@@ -16,7 +16,7 @@ import numpy as np
 
 from sle_gan import hdf5
 from sle_gan.errors import UserError, shown
-from sle_gan.files import atomic_path
+from sle_gan.files import new_hdf5
 from sle_gan.json_objects import parse_object
 from sle_gan.kernels import kernels
 
@@ -36,17 +36,41 @@ def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def save(network: Network, filepath: str | Path) -> None:
-    """Writes the network's variables and architecture."""
-    import h5py
+def arrays_by_path(network: keras.Model) -> dict[str, np.ndarray]:
+    """The values of `variables_by_path`."""
     from keras import ops
 
-    with atomic_path(filepath) as temporary, h5py.File(temporary, "w") as file:
+    return {
+        path: np.asarray(ops.convert_to_numpy(variable.value)) for path, variable in variables_by_path(network).items()
+    }
+
+
+def save(network: Network, filepath: str | Path, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+    """Writes the network's variables and architecture.
+
+    Args:
+        arrays: by path, to be written in place of the network's own values.
+    """
+    with new_hdf5(filepath) as file:
         file.attrs["format"] = FORMAT
         file.attrs["network"] = type(network).__name__
         file.attrs["architecture"] = json.dumps(network.architecture)
-        for path, variable in variables_by_path(network).items():
-            file[path] = np.asarray(ops.convert_to_numpy(variable.value))
+        for path, array in (arrays_by_path(network) if arrays is None else arrays).items():
+            file[path] = array
+
+
+def holds(filepath: str | Path, network: Network, arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether the file is what `save` writes of these arguments; not so if it is missing or damaged."""
+    try:
+        name, architecture, found = read(filepath)
+    except UserError:
+        return False
+    same_network = (name, architecture) == (type(network).__name__, json.loads(json.dumps(network.architecture)))
+    return (
+        same_network
+        and found.keys() == arrays.keys()
+        and all(np.array_equal(found[path], array) for path, array in arrays.items())
+    )
 
 
 def load(network: Network, filepath: str | Path) -> None:

@@ -8,18 +8,21 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import TINY, assert_refused, run, start
+from helpers import REPOSITORY, TINY, assert_refused, run, start
 from PIL import Image
 
 import sle_gan
 from sle_gan.config import SLEGANConfig, config_from_dict
 from sle_gan.training.checkpoints import read_meta
 from sle_gan.training.listeners import read_log
+from sle_gan.training.signals import STOPPING
 
 RUN_FILES = {
     "config.json",
@@ -144,6 +147,8 @@ def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_pat
     assert_refused(missing, "--perceptual-weights", "there is no file", "vgg.h5")
     done = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--steps", 5)
     assert_refused(done, "has done 6 steps", "--steps is 5")
+    fewer = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--epochs", 1)
+    assert fewer.returncode == 0 and "complete: all 6 steps" in fewer.stdout  # an epoch of 24 pictures is 6 steps
     assert not runs.exists()
 
 
@@ -192,21 +197,67 @@ def wait_for_step(folder: Path, step: int, process) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
-def test_signals_save_a_checkpoint_and_a_second_process_is_refused(pictures: Path, tmp_path: Path, number) -> None:
-    output = ("--output-folder", tmp_path, "--name", "a")
-    process = start("train.py", "--data-folder", pictures, *output, *TINY)
-    wait_for_step(tmp_path / "a", 2, process)
+def obey_signals() -> None:
+    """A shell lets what it runs in its background ignore SIGINT, and nohup SIGHUP; this process does not."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_signals_save_a_checkpoint_and_the_printed_command_goes_on(pictures: Path, tmp_path: Path, number) -> None:
+    output = ("--output-folder", "my runs", "--name", "it's")
+    place = {"cwd": tmp_path, "preexec_fn": obey_signals}
+    folder = tmp_path / "my runs" / "it's"
+    process = start("train.py", "--data-folder", pictures, *output, *TINY, **place)
+    wait_for_step(folder, 2, process)
     if number == signal.SIGINT:
-        assert_refused(run("train.py", *output, "--resume"), "another process is training")
-        assert_refused(run("train.py", "--data-folder", pictures, *output, *TINY, "--override"), "another process")
+        assert_refused(run("train.py", *output, "--resume", **place), "another process is training")
+        refused = run("train.py", "--data-folder", pictures, *output, *TINY, "--override", **place)
+        assert_refused(refused, "another process")
     process.send_signal(number)
+    if number != signal.SIGINT:
+        process.send_signal(number)  # the end of a session sends more than one
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert signal.Signals(number).name in out + err and "--resume" in out
-    (checkpoint,) = (tmp_path / "a" / "checkpoints").iterdir()
-    assert f"saved {checkpoint}" in out + err
-    assert (tmp_path / "a" / "generator_weights.h5").exists()
+    assert process.returncode == 128 + number, err
+    assert number.name in out + err
+    (checkpoint,) = (folder / "checkpoints").iterdir()
+    assert f"saved {checkpoint.relative_to(tmp_path)}" in out + err
+    assert (folder / "generator_weights.h5").exists()
+    if number == signal.SIGHUP:
+        (line,) = (line.strip().removeprefix("go on").strip() for line in out.splitlines() if "go on" in line)
+        steps = int(checkpoint.stem.removeprefix("step_")) + 1
+        again = subprocess.run(["/bin/sh", "-c", f"{line} --steps {steps}"], cwd=tmp_path, capture_output=True)
+        assert again.returncode == 0, again.stderr
+        assert (folder / "checkpoints" / f"step_{steps:08d}.npz").exists()
+
+
+def test_a_run_goes_on_without_a_console_and_what_is_complete_ends_well(pictures: Path, tmp_path: Path) -> None:
+    """`train.py 2>&1 | head -1`; then a kill between the last checkpoint and the exports; then --resume."""
+    output = ("--output-folder", tmp_path, "--name", "a")
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, str(REPOSITORY / "train.py"), "--data-folder", pictures, *output, *TINY, "--steps", "3"],
+        stdout=writing,
+        stderr=writing,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.readline()
+    assert process.wait(timeout=200) == 0
+    folder = tmp_path / "a"
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == RUN_FILES
+
+    export = folder / "generator_weights.h5"
+    content = export.read_bytes()
+    sle_gan.Generator(64, width=8, latent=16).save_weights(export)  # as of another step
+    (folder / "discriminator_weights.h5").unlink()
+    (folder / "curves.png").unlink()
+    again = run("train.py", *output, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert "complete: all 3 steps" in again.stdout and f"wrote {export} again" in again.stdout
+    assert export.read_bytes() == content
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == RUN_FILES
+    assert len(read_log(folder / "log.jsonl")) == 3
 
 
 def limit_file_size() -> None:

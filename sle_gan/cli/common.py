@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import errno
 import importlib
 import importlib.util
 import os
@@ -15,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TextIO
 
 from sle_gan.config import HEADINGS, TrainConfig, flag
 from sle_gan.errors import TrainingStopped, UserError
@@ -39,6 +40,7 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[], None]) -> NoReturn:
     """Runs a command: exit code 2 for the user's mistakes, 1 where training stops, one line for each."""
     prog = Path(sys.argv[0]).name
+    _open_standard_streams()
     try:
         main()
         code = 0
@@ -55,6 +57,90 @@ def run(main: Callable[[], None]) -> NoReturn:
         print(f"{prog}: interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Gives the streams that were closed by who started us (`2>&-`) the null device, as the C library would do.
+
+    Else the next file that is opened gets such a stream's number, and whatever is printed lands in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            mode = "r" if number == 0 else "w"
+            opened = os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+            os.set_inheritable(opened, True)  # `opened` is `number`, the lowest that is free
+            setattr(sys, name, open(opened, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+class LastingStream:
+    """A text stream for work that must go on when nobody reads it any more, or its disk is full.
+
+    Each line is written at once, so that a log file shows how far a run is.
+
+    Args:
+        stream: what is written to.
+        name: of the stream, for the message.
+        other: gives the stream for one line that says what happened, unless it has failed too.
+    """
+
+    def __init__(self, stream: TextIO, name: str, other: Callable[[], LastingStream]):
+        self._stream, self._name, self._other = stream, name, other
+        self.failed = False
+
+    def write(self, text: str) -> int:
+        self._attempt(lambda: self._stream.write(text))
+        if "\n" in text:
+            self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def finish(self) -> None:
+        """Drops what cannot be written, so that the end of the process does not fail on it."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._to_nowhere()
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # a closed pipe, a terminal that is gone: it will not come back
+                self._to_nowhere()
+            if not self.failed:
+                self.failed = True
+                other = self._other()
+                if not other.failed:
+                    prog = Path(sys.argv[0]).name
+                    other.write(f"{prog}: {self._name} cannot be written ({error.strerror}); going on without it\n")
+
+    def _to_nowhere(self) -> None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def lasting_console() -> Iterator[None]:
+    """Within it, stdout and stderr can fail without ending what is done; see `LastingStream`."""
+    before = sys.stdout, sys.stderr
+    out = LastingStream(sys.stdout, "stdout", lambda: err)
+    err = LastingStream(sys.stderr, "stderr", lambda: out)
+    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  # as far as print and tqdm care
+    try:
+        yield
+    finally:
+        out.finish()
+        err.finish()
+        sys.stdout, sys.stderr = before
 
 
 ENGINES = ("tensorflow", "jax")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sle_gan.cli.common import Parser, import_backend
+from sle_gan.commands import command_line, resume_line
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.run_folder and not isinstance(checkpoint, FastGANCheckpoint):
         raise UserError(
             f"--run-folder goes on with Adam's state, and {source}, of a lightweight GAN, holds none; "
-            f"give --output-folder DIR, or start a run from it: train.py --init-from {source}"
+            "give --output-folder DIR, or start a run from it, with DIR the folder of your pictures: "
+            + command_line("train.py", init_from=source, data_folder="DIR")
         )
     import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
     if isinstance(checkpoint, FastGANCheckpoint) and arguments.run_folder:
@@ -108,9 +110,9 @@ def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
             print(f"Adam of the {key} starts anew: the file does not hold its state")
     if "generator_ema" not in checkpoint.networks:
         print("the average of the generator starts as the generator: the file holds one of them")
-    place = "" if config.output_folder == config.__class__.output_folder else f" --output-folder {config.output_folder}"
-    more = f" --steps {step + 10_000}" if step >= config.total_steps(1) else ""
-    print(f"go on with: train.py --name {config.name}{place} --resume --data-folder DIR{more}")
+    more = step + 10_000 if step >= config.total_steps(1) else None
+    line = resume_line(config.run_folder, os.environ["KERAS_BACKEND"], data_folder="DIR", steps=more)
+    print(f"go on, with DIR the folder of your pictures: {line}")
 
 
 def _to_fastgan(source: Path, target: Path) -> None:

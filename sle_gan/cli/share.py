@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.commands import command_line
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -65,9 +66,21 @@ def main(argv: list[str] | None = None) -> None:
         if destination:
             pushed = destination.push(folder)
             print(f"pushed to {pushed.url} ({'private' if pushed.private else 'public'}), commit {pushed.commit}")
-    model = arguments.push or arguments.folder
-    pin = f" --revision {pushed.commit}" if destination else ""
-    print(f"use it: python generate.py --model {model}{pin} --count 16 --output-folder out")
+        hint = _usage(arguments, folder, pushed.commit if destination else None)
+    print(hint)
+
+
+def _usage(arguments: argparse.Namespace, folder: Path, commit: str | None) -> str:
+    """The command that uses what was shared; that of a translator needs pictures."""
+    (name, *_) = sorted(path.name for path in folder.glob("generator*_weights.h5"))
+    flags: dict[str, object] = {"output_folder": "out", "engine": arguments.engine}
+    if name == "generator_weights.h5":
+        model = arguments.push or arguments.folder
+        return f"use it: {command_line('generate.py', model=model, revision=commit, count=16, **flags)}"
+    place = arguments.folder or "FOLDER"
+    names = "PICTURES your pictures" if arguments.folder else "PICTURES your pictures and FOLDER the downloaded files"
+    line = command_line("translate.py", weights=f"{place}/{name}", input="PICTURES", **flags)
+    return f"use it, with {names}: {line}"
 
 
 def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:

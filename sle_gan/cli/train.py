@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend, lasting_console
 from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
 from sle_gan.config.base import field_names
 from sle_gan.errors import UserError
@@ -21,6 +21,9 @@ examples:
   train.py --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses
   train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
   train.py --model dcgan --data-folder frogs --rotation 15 --zoom 0.8 --preview-augmentation frogs.png
+
+exit codes: 0 done; 1 stopped by NaN or a full disk; 2 a mistake in what was given; 130, 143 or 129 stopped and saved
+after Ctrl-C (SIGINT), SIGTERM or SIGHUP: go on with --resume
 """
 
 
@@ -67,15 +70,18 @@ def main(argv: list[str] | None = None) -> None:
             _check_png("--preview-augmentation", preview)
         else:
             _check_place(config, override)
-    import_backend(engine)
-    from sle_gan.training import run
+    with lasting_console():
+        import_backend(engine)
+        from sle_gan.training import run, signals
 
-    if preview:
-        run.preview_augmentation(config, preview)
-    elif dry_run:
-        run.dry_run(config)
-    else:
-        run.train(config, resume=resume, override=override)
+        if preview:
+            run.preview_augmentation(config, preview)
+        elif dry_run:
+            run.dry_run(config)
+        else:
+            outcome = run.train(config, resume=resume, override=override)
+            if outcome.interrupted_by:
+                sys.exit(signals.exit_code(outcome.interrupted_by))
 
 
 def _chosen_config(argv: list[str]) -> type[TrainConfig]:

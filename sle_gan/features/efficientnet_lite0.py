@@ -142,7 +142,7 @@ def load(network: keras.Model, weights: Path | None) -> str:
         depthwise = isinstance(layer, layers.DepthwiseConv2D)
         conv, norm = _names(layer.name)
         names = [f"{conv}.weight", *(f"{norm}.{part}" for part in _NORM)]
-        arrays = [tensors.get(name) for name in names]
+        arrays: list[Any] = [tensors.get(name) for name in names]
         height, width, channels, filters = layer.get_weights()[0].shape
         kernel_shape = (channels * filters if depthwise else filters, 1 if depthwise else channels, height, width)
         _check(path, names, arrays, [kernel_shape, *[layer.get_weights()[1].shape] * 4])

@@ -18,7 +18,7 @@ from sle_gan import hdf5
 from sle_gan.errors import UserError
 from sle_gan.features.download import HashMismatch, download, keras_cache
 from sle_gan.features.inception_files import PARTS, SCOPES, read_foreign
-from sle_gan.files import atomic_path
+from sle_gan.files import new_hdf5
 
 FORMAT = "sle_gan.inception-2015-12-05/1"
 EPSILON = 1e-3  # of every BatchNorm: `variance_epsilon` in the frozen graph
@@ -70,9 +70,7 @@ def tensors_digest(tensors: Tensors) -> str:
 
 def write_h5(path: Path, tensors: Tensors) -> None:
     """Our own file: flat names, and a digest against silent damage."""
-    import h5py
-
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["digest"] = tensors_digest(tensors)
         for name, tensor in tensors.items():

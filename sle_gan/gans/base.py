@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -41,13 +42,19 @@ class GAN(ABC):
     # Which domain's images the generated ones are compared with by the metrics, and by which of them.
     reference_domain: ClassVar[int] = 0
     metrics: ClassVar[tuple[str, ...]] = ("fid",)
-    # What makes pictures with the result; {run} is the run's folder.
-    usage: ClassVar[str] = "generate.py --weights {run}/generator_weights.h5 --count 16 --output-folder out"
 
     @classmethod
     def create(cls, config: TrainConfig) -> GAN:
         """Makes the GAN that the settings describe, with whatever its losses need."""
         return cls(config)  # type: ignore[call-arg]
+
+    def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
+        """The script that makes pictures with the result, and its flags by the names of their settings.
+
+        Args:
+            run: the run's folder.
+        """
+        return "generate.py", {"weights": run / "generator_weights.h5", "count": 16, "output_folder": "out"}
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         """Told before training starts or goes on: for what changes over the run, such as learning rates."""

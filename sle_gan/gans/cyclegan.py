@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -76,7 +77,6 @@ class CycleGAN(GAN):
     # Translations from A to B are compared with B; a translation that copies B would be no translation of A.
     reference_domain = 1
     metrics = ("fid", "mifid")
-    usage = "translate.py --weights {run} --direction AB --input PICTURES --output-folder out"
 
     def __init__(self, config: CycleGANConfig):
         self.config = config
@@ -97,6 +97,10 @@ class CycleGAN(GAN):
             pool = ImagePool(config.pool_size, (config.resolution, config.resolution, channels), f"pool_{target}")
             ways.append(Way(source, target, there, back, judge, optimizer, pool))
         self.ways = tuple(ways)
+
+    def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
+        flags = {"weights": run, "direction": "AB", "input": self.config.data_folder, "output_folder": "out"}
+        return "translate.py", flags
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         for rate in self.rates:

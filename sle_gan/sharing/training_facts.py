@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import typing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -169,7 +170,9 @@ def shareable_settings(config: TrainConfig) -> dict[str, Any]:
 
 def command(config: TrainConfig, settings: dict[str, Any]) -> str:
     """The command that trains as this run was trained."""
-    words = [f"python train.py --model {config.model}"] + [f"{name} YOUR_PICTURES" for name in config.folders]
+    words = ["python", "train.py", "--model", config.model]
+    for name in config.folders:
+        words += [name, "YOUR_PICTURES"]
     for field in dataclasses.fields(config):
         if field.name not in settings or settings[field.name] == field.default:
             continue
@@ -177,5 +180,5 @@ def command(config: TrainConfig, settings: dict[str, Any]) -> str:
         if isinstance(value, bool):
             words.append(name if value else f"--no-{name[2:]}")
         else:
-            words.append(f"{name} {value}")
-    return " ".join(words)
+            words += [name, str(value)]
+    return shlex.join(words)

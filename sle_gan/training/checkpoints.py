@@ -7,6 +7,7 @@ they need.
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -69,8 +70,8 @@ def load(path: Path, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
     return meta
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The meta data and all arrays of a checkpoint.
+def read(path: Path, prefix: str = "") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The meta data of a checkpoint, and its arrays, or those whose names begin with `prefix`.
 
     Raises:
         UserError: if the file is damaged or foreign.
@@ -78,7 +79,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     meta = read_meta(path)
     try:
         with npz.opened(path) as archive:
-            return meta, {name: archive.array(name) for name in archive.arrays}
+            return meta, {name: archive.array(name) for name in archive.arrays if name.startswith(prefix)}
     except npz.ERRORS as error:
         raise UserError(f"the checkpoint {path} is damaged ({shown(error, 200)})") from error
 
@@ -124,6 +125,7 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path, keep: int):
         self.folder, self.keep = folder, keep
+        self.best = folder / "best.npz"
 
     def all(self) -> list[Checkpoint]:
         """Checkpoints by step, oldest first."""
@@ -139,18 +141,39 @@ class CheckpointFolder:
         return found[-1] if found else None
 
     def save(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
-        """Writes the checkpoint of this step, then deletes those beyond the newest `keep`."""
+        """Writes the checkpoint of this step, then deletes those beyond the newest `keep`.
+
+        Where the disk is full, all but the newest of the others make room for it first: its steps are worth more.
+        """
         path = path_of(self.folder, step)
-        save(path, state, {"step": step, **meta})
+        try:
+            self._save(path, step, state, meta)
+        except OSError as error:
+            spare = self.all()[:-1]
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not spare:
+                raise
+            for old in spare:
+                old.path.unlink(missing_ok=True)
+            self._save(path, step, state, meta)
         for old in self.all()[: -self.keep]:
             old.path.unlink(missing_ok=True)
         return path
 
     def save_best(self, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> Path:
         """Writes the checkpoint of the best score, which is kept beside the newest ones."""
-        path = self.folder / "best.npz"
+        self._save(self.best, step, state, meta)
+        return self.best
+
+    def _save(self, path: Path, step: int, state: Mapping[str, keras.Variable], meta: Mapping[str, Any]) -> None:
+        self.folder.mkdir(exist_ok=True)  # it may have been removed for its size
         save(path, state, {"step": step, **meta})
-        return path
+
+    def best_meta(self) -> dict[str, Any] | None:
+        """The meta data of the best score's checkpoint, if there is a whole one."""
+        try:
+            return read_meta(self.best)
+        except UserError:
+            return None
 
     def load_newest(self, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
         """Loads the newest checkpoint.

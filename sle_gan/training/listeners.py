@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sle_gan.files import AppendedFile, atomic_path
 from sle_gan.pictures import save_png
 from sle_gan.words import counted
 
@@ -32,6 +35,52 @@ class Listener:
 
     def close(self) -> None:
         """The run has ended, one way or another."""
+
+
+class Listeners(Listener):
+    """Several as one, none of which can end a run: a failure is told once for each cause, and the run goes on.
+
+    Args:
+        makers: what makes each of them, by what it writes. The first should be the one that the user sees.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Listener]]):
+        self._members: dict[str, Listener] = {}
+        self._told: set[tuple[str, object]] = set()
+        for name, make in makers.items():
+            self.attempt(name, lambda name=name, make=make: self._members.__setitem__(name, make()))
+
+    def attempt(self, name: str, action: Callable[[], object]) -> None:
+        """Does something that the run can do without; says so once where it fails."""
+        try:
+            action()
+        except Exception as error:  # whatever it is: hours of training are worth more
+            system = isinstance(error, OSError) and error.errno
+            cause = (name, system or type(error))
+            if cause in self._told:
+                return
+            self._told.add(cause)
+            why = str(error) if system else f"{type(error).__name__}: {error}"
+            self.on_message(f"warning: {name} cannot be written ({why}); the run goes on without it")
+
+    def _each(self, action: Callable[[Listener], None]) -> None:
+        for name, member in self._members.items():
+            self.attempt(name, lambda member=member: action(member))
+
+    def on_step(self, step: int, logs: Mapping[str, float]) -> None:
+        self._each(lambda member: member.on_step(step, logs))
+
+    def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        self._each(lambda member: member.on_picture(step, name, picture))
+
+    def on_score(self, step: int, fid: float, protocol: Mapping[str, Any]) -> None:
+        self._each(lambda member: member.on_score(step, fid, protocol))
+
+    def on_message(self, text: str) -> None:
+        self._each(lambda member: member.on_message(text))
+
+    def close(self) -> None:
+        self._each(lambda member: member.close())
 
 
 _TOTALS = {"G": "generator", "D": ("real", "fake"), "rec": "reconstruct", "cycle": "cycle", "same": "identity"}
@@ -73,17 +122,26 @@ class Console(Listener):
         self._bar.close()
 
 
+class Messages(Listener):
+    """The messages alone, on stdout."""
+
+    def on_message(self, text: str) -> None:
+        print(text)
+
+
 class JsonLines(Listener):
     """log.jsonl: one object per step. Lines of steps after `first_step` are dropped when resuming."""
 
     def __init__(self, path: Path, first_step: int):
         if path.exists():
             kept = [line for line in read_log(path) if line["step"] <= first_step]
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+            with atomic_path(path) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._file = AppendedFile(path)
 
     def _write(self, step: int, values: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
+        line = json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n"
+        self._file.write(line.encode())
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
         self._write(step, {key: float(f"{value:.6g}") for key, value in logs.items()})
@@ -98,32 +156,43 @@ class JsonLines(Listener):
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log.jsonl; a last line that a killed process left unfinished is passed over."""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue
+        if isinstance(line, dict) and "step" in line:
+            lines.append(line)
     return lines
 
 
 class TensorBoard(Listener):
-    """Event files, written by the tensorboard package itself, so that no engine needs TensorFlow for it."""
+    """An event file. Records and messages are the tensorboard package's, so that no engine needs TensorFlow for it.
+
+    Its EventFileWriter is not used: the thread in which that writes prints a traceback where it fails, and is gone.
+    """
 
     def __init__(self, folder: Path, first_step: int):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event = Event
-        self._writer = EventFileWriter(str(folder))
+        now = time.time()
+        self._file = AppendedFile(folder / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}")
+        self._records = RecordWriter(self._file)
+        self._write(Event(wall_time=now, file_version="brain.Event:2"))
         if first_step:  # tells TensorBoard to drop what a killed process wrote after the checkpoint
             session = SessionLog(status=SessionLog.START)
-            self._writer.add_event(Event(wall_time=time.time(), step=first_step + 1, session_log=session))
+            self._write(Event(wall_time=now, step=first_step + 1, session_log=session))
+
+    def _write(self, event: Any) -> None:
+        self._records.write(event.SerializeToString())
 
     def _add(self, step: int, **value: Any) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         summary = Summary(value=[Summary.Value(**value)])
-        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+        self._write(self._event(wall_time=time.time(), step=step, summary=summary))
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
         for key, value in logs.items():
@@ -146,7 +215,7 @@ class TensorBoard(Listener):
         self._add(step, tag=name, image=image)
 
     def close(self) -> None:
-        self._writer.close()
+        self._file.close()
 
 
 class PictureFiles(Listener):
@@ -156,6 +225,7 @@ class PictureFiles(Listener):
         self._folder = folder
 
     def on_picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        self._folder.mkdir(exist_ok=True)  # it may have been removed for its size
         save_png(picture, self._folder / f"{name}_{step:08d}.png")
 
 

@@ -6,9 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 from sle_gan import engine
@@ -17,41 +15,24 @@ from sle_gan.errors import TrainingStopped
 from sle_gan.gans import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.evaluation import Best, Evaluation
+from sle_gan.training.exports import write_exports
 from sle_gan.training.listeners import Listener, all_finite
 from sle_gan.training.previews import Previews
 from sle_gan.training.run_folder import RunFolder
+from sle_gan.training.signals import Signals
 from sle_gan.training.step import compile_step, steps_per_call
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """How a run ended.
+
+    interrupted_by: the signal that this process received; SIGTERM where another process of the run received one.
+    """
 
     step: int
-    interrupted_by: str | None
+    interrupted_by: signal.Signals | None
     waited_s: float
     elapsed_s: float
-
-
-class Signals(AbstractContextManager["Signals"]):
-    """Turns SIGINT and SIGTERM into a request to stop after the present step; a second SIGINT kills."""
-
-    def __init__(self) -> None:
-        self.received: str | None = None
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._receive)
-        return self
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.received = signal.Signals(number).name
-        signal.signal(number, self._previous[number])
-
-    def __exit__(self, *exc: object) -> None:
-        for number, previous in self._previous.items():
-            signal.signal(number, previous)
 
 
 class Trainer:
@@ -63,7 +44,7 @@ class Trainer:
         datasets: uint8 images, one for each domain that the GAN learns from.
         folder: of the run, locked.
         checkpoints: where the state is saved.
-        listeners: hear of steps, pictures, scores and messages.
+        listener: hears of steps, pictures, scores and messages; see `Listeners` for several.
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
     """
@@ -75,22 +56,23 @@ class Trainer:
         datasets: Sequence[Dataset],
         folder: RunFolder,
         checkpoints: CheckpointFolder,
-        listeners: Sequence[Listener],
+        listener: Listener,
         evaluation: Evaluation | None = None,
         best: Best | None = None,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
-        self.folder, self.checkpoints, self.listeners = folder, checkpoints, listeners
+        self.folder, self.checkpoints, self.listener = folder, checkpoints, listener
         self.evaluation, self.best = evaluation, best
         self.config = gan.config
         self._saved: int | None = None
         self._step_started = 0.0
 
-    def run(self, first_step: int, last_step: int, show_first: bool) -> Outcome:
+    def run(self, first_step: int, last_step: int, show_first: bool, signals: Signals) -> Outcome:
         """Trains from `first_step` (that many steps are done) to `last_step`.
 
         Args:
             show_first: draw the grids before the first step too.
+            signals: one that is received ends the training after the present step.
 
         Raises:
             TrainingStopped: at NaN or Inf, or when the last checkpoint cannot be written.
@@ -111,7 +93,7 @@ class Trainer:
             gather=not resident,
             drop_last=self.config.drop_last,
         )
-        with Signals() as signals, batches as loader:
+        with batches as loader:
             if show_first:
                 self._show(previews, first_step)
             self._step_started = time.perf_counter()
@@ -122,16 +104,19 @@ class Trainer:
                 step += count
                 if self.evaluation and (step % self.config.fid_frequency == 0 or step == last_step):
                     self._evaluate(self.evaluation, step)
-                if step % self.config.checkpoint_every == 0:
-                    self._save(step)
                 if step % self.config.sample_every == 0 or step == last_step:
                     self._show(previews, step)
-        outcome = Outcome(step, signals.received, batches.waited_s, time.perf_counter() - started)
-        if signals.received:
-            self._tell(f"{signals.received}: stopping after step {step:,}, saving a checkpoint")
-        if self._saved != step and not self._save(step):
+                if step % self.config.checkpoint_every == 0:  # last: a resumed run lacks nothing of these steps
+                    self._save(step)
+        interrupted_by = signals.received or (signal.SIGTERM if step < last_step else None)
+        if interrupted_by:
+            who = interrupted_by.name if signals.received else "another process was told to stop"
+            self.listener.on_message(f"{who}: stopping after step {step:,}, saving a checkpoint")
+        if self._saved != step:
+            self._save(step)
+        if self._saved != step:
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
-        return outcome
+        return Outcome(step, interrupted_by, batches.waited_s, time.perf_counter() - started)
 
     def _steps_of_a_call(self, step: int, last_step: int) -> int:
         """As many as usual, or fewer where that would pass a step after which something is to be done."""
@@ -150,8 +135,7 @@ class Trainer:
             if not all_finite(logs):
                 bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
                 raise self._diverged(step, ", ".join(bad))
-            for listener in self.listeners:
-                listener.on_step(step, {**logs, "images_per_second": speed})
+            self.listener.on_step(step, {**logs, "images_per_second": speed})
 
     def _diverged(self, step: int, what: str) -> TrainingStopped:
         newest = self.checkpoints.newest()
@@ -162,25 +146,17 @@ class Trainer:
         )
         return TrainingStopped(f"training diverged at step {step:,} ({what}); {advice}")
 
-    def _save(self, step: int) -> bool:
-        """Writes a checkpoint and the exports; says whether that went well."""
+    def _save(self, step: int) -> None:
+        """Writes a checkpoint and then the exports, which are never newer."""
+        if self._written(step, lambda: self.checkpoints.save(step, self.gan.state(), self._meta(self.best))):
+            self._saved = step
+            self._written(step, lambda: write_exports(self.gan, self.folder))
 
-        def write() -> Path:
-            path = self.checkpoints.save(step, self.gan.state(), self._meta())
-            for name, network in self.gan.exports.items():
-                network.save_weights(self.folder.path / name)
-            return path
-
-        if not self._try_to_write(step, write):
-            return False
-        self._saved = step
-        return True
-
-    def _meta(self) -> dict[str, Any]:
+    def _meta(self, best: Best | None) -> dict[str, Any]:
         return {
             "data": [dataset.digest for dataset in self.datasets],
             "pictures": [len(dataset) for dataset in self.datasets],
-            "best": self.best,
+            "best": best,
             "constants": self.gan.constants,
         }
 
@@ -195,19 +171,19 @@ class Trainer:
             **{name: value for name, value in scores.metrics.items() if name != "fid"},
             "protocol": evaluation.protocol,
         }
-        for listener in self.listeners:
-            listener.on_score(step, fid, protocol)
+        self.listener.on_score(step, fid, protocol)
         if self.best is None or fid < self.best.fid:
-            self.best = Best(step, fid, evaluation.protocol)
-
-            def write() -> Path:
-                self.gan.generator_export.save_weights(self.folder.best_generator)
-                return self.checkpoints.save_best(step, self.gan.state(), self._meta())
-
-            self._try_to_write(step, write)
+            self._save_best(Best(step, fid, evaluation.protocol))
         self._step_started = time.perf_counter()
 
-    def _try_to_write(self, step: int, write: Callable[[], Path]) -> bool:
+    def _save_best(self, best: Best) -> None:
+        """Writes the checkpoint and the export of the best step; the score counts once the first is whole."""
+        step = best.step
+        if self._written(step, lambda: self.checkpoints.save_best(step, self.gan.state(), self._meta(best))):
+            self.best = best
+            self._written(step, lambda: self.gan.generator_export.save_weights(self.folder.best_generator))
+
+    def _written(self, step: int, write: Callable[[], Path | None]) -> bool:
         """Writes and tells. A failure leaves what is there, and the run goes on: the disk may be freed in time."""
         try:
             path = write()
@@ -216,19 +192,17 @@ class Trainer:
         except OSError as error:
             newest = self.checkpoints.newest()
             kept = f"{newest.path} is whole" if newest else "there is no checkpoint yet"
-            self._tell(f"step {step:,}: saving to {self.folder.path} failed: {error.strerror or error}; {kept}")
+            self.listener.on_message(
+                f"step {step:,}: saving to {self.folder.path} failed: {error.strerror or error}; {kept}"
+            )
             return False
         finally:
             self._step_started = time.perf_counter()
-        self._tell(f"step {step:,}: saved {path}")
+        if path:
+            self.listener.on_message(f"step {step:,}: saved {path}")
         return True
 
     def _show(self, previews: Previews, step: int) -> None:
         for name, picture in previews.draw().items():
-            for listener in self.listeners:
-                listener.on_picture(step, name, picture)
+            self.listener.on_picture(step, name, picture)
         self._step_started = time.perf_counter()
-
-    def _tell(self, text: str) -> None:
-        for listener in self.listeners:
-            listener.on_message(text)

@@ -13,10 +13,11 @@ from pathlib import Path
 import keras
 
 from sle_gan import engine, weights
+from sle_gan.commands import command_line, resume_line, tensorboard_line
 from sle_gan.config import TrainConfig, flag
 from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
-from sle_gan.errors import UserError
+from sle_gan.errors import TrainingStopped, UserError
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
@@ -24,10 +25,12 @@ from sle_gan.training import listeners, transfer
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
+from sle_gan.training.exports import renew_exports
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
+from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
 from sle_gan.words import counted
 
@@ -40,9 +43,11 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         resume: go on from the newest checkpoint of the run's folder.
         override: delete a run of this name first.
 
+    A run that is complete is not trained: its exports are brought up to its checkpoints.
+
     Raises:
         UserError: for anything that the user can mend; no run was made or deleted then.
-        TrainingStopped: see `Trainer.run`.
+        TrainingStopped: see `Trainer.run`; or where the exports cannot be written at the end.
     """
     devices = _open_devices(config)
     if devices.process > 0:
@@ -50,33 +55,71 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     datasets = _load_pictures(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
-    evaluation = Evaluation(config, datasets, gan) if config.fid else None
     last = _schedule(gan, datasets)
-    with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
+    to_do = not resume or _steps_done(config) < last
+    evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
+    with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
         first, best, new = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None, True)
-        if resume:
-            best = evaluation.take_over(best, folder.log) if evaluation else best
-            folder.write_config(config)
-        print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
-        heard: Sequence[listeners.Listener] = (
-            listeners.Console(first, last, config.batch_size),
-            listeners.JsonLines(folder.log, first),
-            listeners.TensorBoard(folder.tensorboard, first),
-            listeners.PictureFiles(folder.samples),
-        )
-        try:
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
-            outcome = trainer.run(first, last, show_first=new)
-        finally:
-            for listener in heard:
-                listener.close()
-        draw_curves(folder.log, folder.curves)
-        draw_fid(folder.log, folder.fid)
-        if evaluation and not outcome.interrupted_by:
-            _look_for_copies(gan, evaluation, datasets, folder)
+        outcome = Outcome(first, None, 0.0, 0.0)
+        best = evaluation.take_over(best, folder.log) if resume and evaluation else best
+        with contextlib.closing(_listen(config, folder, first, last)) as heard:
+            if first < last:
+                if resume:
+                    heard.attempt(str(folder.config), lambda: folder.write_config(config))
+                    heard.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, heard))
+                heard.on_message(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
+                trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
+                outcome = trainer.run(first, last, new, signals)
+            _finish_exports(gan, folder, checkpoints, heard)
+            heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
+            heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
+            if evaluation and not outcome.interrupted_by:
+                heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
         _conclude(gan, folder, checkpoints, outcome, last)
     return outcome
+
+
+def _open_folder(config: TrainConfig, resume: bool, override: bool) -> RunFolder:
+    return RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override)
+
+
+def _steps_done(config: TrainConfig) -> int:
+    """Steps of the run's newest checkpoint; 0 without one."""
+    newest = CheckpointFolder(RunFolder(config.run_folder).checkpoints, 1).newest()
+    return newest.step if newest else 0
+
+
+def _listen(config: TrainConfig, folder: RunFolder, first: int, last: int) -> listeners.Listeners:
+    """What hears of the run; of one that is complete, the user alone."""
+    if first >= last:
+        return listeners.Listeners({"the console": listeners.Messages})
+    return listeners.Listeners(
+        {
+            "the console": lambda: listeners.Console(first, last, config.batch_size),
+            str(folder.log): lambda: listeners.JsonLines(folder.log, first),
+            str(folder.tensorboard): lambda: listeners.TensorBoard(folder.tensorboard, first),
+            str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
+        }
+    )
+
+
+def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+    """Brings the exports up to the checkpoints, and says which were behind. Raises OSError where that fails."""
+    for path in renew_exports(gan, folder, saved):
+        heard.on_message(f"wrote {path} again: it was not that of its checkpoint")
+
+
+def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+    """At the end of a run the exports must be there: raises TrainingStopped where they cannot be written."""
+    try:
+        _renew_exports(gan, folder, saved, heard)
+    except OSError as error:
+        newest = saved.newest()
+        raise TrainingStopped(
+            f"the exports in {folder.path} could not be written ({error.strerror or error}); "
+            f"{newest.path if newest else 'the checkpoint'} is whole: --resume writes them"
+        ) from error
 
 
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
@@ -88,9 +131,15 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
         first, _, new = _restore(gan, devices, datasets, saved, last) if resume else (0, None, True)
-        with RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder:
+        if first >= last:
+            return Outcome(first, None, 0.0, 0.0)
+        with (
+            Signals() as signals,
+            RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
+        ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            return Trainer(gan, devices, datasets, folder, checkpoints, ()).run(first, last, show_first=new)
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, listeners.Listener())
+            return trainer.run(first, last, new, signals)
 
 
 def dry_run(config: TrainConfig) -> None:
@@ -272,16 +321,19 @@ def _restore(
     """
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
-    if meta["step"] >= last:
-        raise UserError(
-            f"{gan.config.run_folder} has done {counted(meta['step'], 'step')}, and --steps is {last:,}; "
-            "give a larger one"
-        )
     _check_constants(gan, meta.get("constants", {}))
+    if meta["step"] > last:
+        config = gan.config
+        length = f"--steps is {last:,}" if config.epochs is None else f"--epochs {config.epochs} are {last:,} steps"
+        raise UserError(
+            f"{config.run_folder} has done {counted(meta['step'], 'step')}, and {length}; give a larger number"
+        )
     elsewhere = meta["data"] is None
     if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
-    return meta["step"], Best(*meta["best"]) if meta["best"] else None, elsewhere
+    # The best score is that of the file which holds it: a run may be killed before its next checkpoint names it.
+    best = (checkpoints.best_meta() or meta).get("best")
+    return meta["step"], Best(*best) if best else None, elsewhere
 
 
 def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
@@ -315,12 +367,15 @@ def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcom
     """Says how the run ended and where everything is."""
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
-    ending = f"stopped by {outcome.interrupted_by}" if outcome.interrupted_by else "finished"
-    waited = 100 * outcome.waited_s / outcome.elapsed_s
-    print(
-        f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s, "
-        f"{waited:.1f} % of it waiting for pictures"
-    )
+    ending = f"stopped by {outcome.interrupted_by.name}" if outcome.interrupted_by else "finished"
+    if outcome.elapsed_s:
+        waited = 100 * outcome.waited_s / outcome.elapsed_s
+        print(
+            f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s, "
+            f"{waited:.1f} % of it waiting for pictures"
+        )
+    else:
+        print(f"complete: all {last:,} steps were done before; give a larger --steps or --epochs to go on")
     places = {
         "generator": folder.path / next(iter(gan.exports)),
         **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
@@ -328,11 +383,12 @@ def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcom
         "samples": folder.samples,
         "curves": folder.curves,
         "log": folder.log,
-        "TensorBoard": f"tensorboard --logdir {folder.tensorboard}",
+        "TensorBoard": tensorboard_line(folder.tensorboard),
         "checkpoint": newest.path if newest else "none",
     }
+    script, flags = gan.usage(folder.path)
+    places["new images"] = command_line(script, **flags, engine=engine.name)
+    if outcome.step < last:
+        places["go on"] = resume_line(folder.path, engine.name)
     for what, where in places.items():
         print(f"  {what:12} {where}")
-    print(f"  {'new images':12} python {gan.usage.format(run=folder.path)}")
-    if outcome.step < last:
-        print(f"  {'go on':12} python train.py --name {folder.path.name} --resume")

@@ -1,0 +1,58 @@
+"""The weights files of a run, which follow its checkpoints: a run may be killed between the two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sle_gan import weights
+from sle_gan.errors import UserError
+from sle_gan.gans import GAN
+from sle_gan.training import checkpoints
+from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.training.run_folder import RunFolder
+
+
+def write_exports(gan: GAN, folder: RunFolder) -> None:
+    """Writes every network that others use. Raises OSError where that fails."""
+    for name, network in gan.exports.items():
+        network.save_weights(folder.path / name)
+
+
+def renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder) -> list[Path]:
+    """Writes those exports again that are missing, damaged or of another step than their checkpoint.
+
+    Args:
+        gan: in the state of the newest checkpoint.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OSError: where that fails.
+    """
+    renewed = []
+    for name, network in gan.exports.items():
+        path = folder.path / name
+        if not weights.holds(path, network, weights.arrays_by_path(network)):
+            network.save_weights(path)
+            renewed.append(path)
+    best = _best_arrays(gan, saved)
+    if best and not weights.holds(folder.best_generator, gan.generator_export, best):
+        weights.save(gan.generator_export, folder.best_generator, best)
+        renewed.append(folder.best_generator)
+    return renewed
+
+
+def _best_arrays(gan: GAN, saved: CheckpointFolder) -> dict[str, np.ndarray] | None:
+    """The exported generator's arrays in the checkpoint of the best step, if that is there and whole."""
+    network = gan.generator_export
+    prefix = next(key for key, each in gan.networks.items() if each is network) + "/"
+    try:
+        arrays = checkpoints.read(saved.best, prefix)[1]
+    except UserError:
+        return None
+    found = {name.removeprefix(prefix): array for name, array in arrays.items()}
+    shapes = {path: tuple(variable.shape) for path, variable in weights.variables_by_path(network).items()}
+    return found if {path: array.shape for path, array in found.items()} == shapes else None
