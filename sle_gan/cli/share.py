@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.errors import UserError
 
 EXAMPLES = """\
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:
-    import_backend(arguments.engine)
+    import_engine_to_compute(arguments.engine)
     from sle_gan.sharing.save import save_pretrained
 
     save_pretrained(
