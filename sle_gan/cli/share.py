@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_backend
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.commands import command_line
 from sle_gan.errors import UserError
 
@@ -84,7 +84,7 @@ def _usage(arguments: argparse.Namespace, folder: Path, commit: str | None) -> s
 
 
 def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:
-    import_backend(arguments.engine)
+    import_engine_to_compute(arguments.engine)
     from sle_gan.sharing.save import save_pretrained
 
     save_pretrained(

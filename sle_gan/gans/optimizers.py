@@ -39,7 +39,7 @@ def adam(
     return optimizer
 
 
-class ScaledAdam(engine.Adam):
+class ScaledAdam(engine.Adam):  # type: ignore[reportGeneralTypeIssues]  # one of two classes
     """Adam for gradients that were float16 on their way: `scale_loss` keeps them large enough, `apply` divides again.
 
     Where a gradient is NaN or Inf, the step is left out and the scale is halved; after `GROWTH_STEPS` steps without
