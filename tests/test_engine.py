@@ -93,3 +93,12 @@ def test_replicas_draw_different_numbers(replicas: dict) -> None:
 
 def test_replicas_hold_the_same_variables_afterwards(replicas: dict) -> None:
     assert replicas["largest_replica_difference"] == 0.0
+
+
+def test_adam_on_two_replicas_updates_with_the_sum_of_their_gradients() -> None:
+    worker = REPOSITORY / "tests" / "adam_worker.py"
+    result = subprocess.run([sys.executable, str(worker)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    for parts, (one, two) in json.loads(result.stdout.splitlines()[-1]).items():
+        np.testing.assert_allclose(two, one, rtol=1e-6, err_msg=f"{parts} parts")
+        assert np.abs(np.diff(one, axis=0)).min() > 1e-4  # each step moves each weight
