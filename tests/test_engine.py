@@ -171,3 +171,12 @@ def test_xla_keeps_parts_of_a_step_apart() -> None:
     assert sorted(barriers) == [["f32", "f32"], ["f32", "u8", "f32", "f32"]]
     for ours, theirs in zip(run_by_xla(both)(x, y), ([1, 1, 1], [1, 1, 1], [5, 5, 5])):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_adam_on_two_replicas_updates_with_the_sum_of_their_gradients() -> None:
+    worker = REPOSITORY / "tests" / "adam_worker.py"
+    result = subprocess.run([sys.executable, str(worker)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+    for parts, (one, two) in json.loads(result.stdout.splitlines()[-1]).items():
+        np.testing.assert_allclose(two, one, rtol=1e-6, err_msg=f"{parts} parts")
+        assert np.abs(np.diff(one, axis=0)).min() > 1e-4  # each step moves each weight

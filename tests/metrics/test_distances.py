@@ -60,7 +60,8 @@ def test_memorization_distance_does_not_depend_on_blocks(monkeypatch: pytest.Mon
 
 def test_mifid_divides_below_the_threshold_only():
     assert memorization_informed_distance(3.0, 0.05) == pytest.approx(60)
-    assert memorization_informed_distance(3.0, 0.2) == 3
+    assert memorization_informed_distance(3.0, 0.0999) == pytest.approx(3 / 0.0999)
+    assert memorization_informed_distance(3.0, 0.1) == 3  # the threshold of the paper's evaluation
     assert memorization_informed_distance(3.0, 0.0) > 1e12
     with pytest.raises(UserError, match="finite"):
         memorization_informed_distance(float("nan"), 0.2)
