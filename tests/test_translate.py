@@ -139,7 +139,7 @@ def test_bad_requests_are_refused(pictures: Path, translator: Path, tmp_path: Pa
     (run_folder / "checkpoints").mkdir(parents=True)
     (run_folder / "config.json").write_text("{}")
     for arguments, words in (
-        ((translator, "--source", grey, *grid), ("grey.h5", "1 channels", "translator.h5", "3")),
+        ((translator, "--source", grey, *grid), ("grey.h5", "1 channel,", "translator.h5", "3")),
         ((judge, "--input", pictures, *grid), ("PatchDiscriminator", "ResNetGenerator")),
         ((run_folder, "--input", pictures, *grid), ("generator_AB_weights.h5",)),
         ((translator, "--input", pictures), ("nowhere to write to",)),

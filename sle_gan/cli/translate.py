@@ -200,7 +200,7 @@ def _generated(arguments: argparse.Namespace, translator: Any) -> Pictures:
     generator = generation.load_generator(arguments.source)
     if generator.channels != translator.channels:
         raise UserError(
-            f"--source {arguments.source} makes pictures of {generator.channels} channels, and --weights "
+            f"--source {arguments.source} makes pictures of {counted(generator.channels, 'channel')}, and --weights "
             f"{arguments.weights} translates {translator.channels}; both must have the same"
         )
     first, count = arguments.seed or 0, arguments.count or 16
