@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+    from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, ProjectedConfig, SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
@@ -26,6 +26,7 @@ _HOMES = {
     "Discriminator": "models",
     "Generator": "models",
     "LightweightConfig": "config",
+    "ProjectedConfig": "config",
     "SLEGANConfig": "config",
     "TrainingStopped": "errors",
     "UserError": "errors",
@@ -46,6 +47,7 @@ __all__ = [
     "Discriminator",
     "Generator",
     "LightweightConfig",
+    "ProjectedConfig",
     "SLEGANConfig",
     "TrainingStopped",
     "UserError",

@@ -121,7 +121,7 @@ def on_cpu() -> bool:
 
 def unused_gpu() -> str | None:
     """See the TensorFlow engine; JAX_PLATFORMS says that the CPU is meant. Starts JAX, so workers join before."""
-    if jax.config.jax_platforms or not on_cpu():
+    if getattr(jax.config, "jax_platforms", None) or not on_cpu():
         return None
     return nvidia.unused_gpu(f"JAX {jax.__version__}", f'pip install "jax[cuda12]=={jax.__version__}"')
 
