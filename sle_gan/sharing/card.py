@@ -17,8 +17,8 @@ UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
 _METHODS = {
     "slegan": "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))",
-    "projected": "SLE-GAN's generator ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775)), judged through a pretrained "
-    "network too ([arXiv 2111.01007](https://arxiv.org/abs/2111.01007))",
+    "projected": "SLE-GAN's generator ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775)), "
+    "judged through a pretrained network too ([arXiv 2111.01007](https://arxiv.org/abs/2111.01007))",
     "lightweight": "lightweight GAN, a relative of SLE-GAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))",
     "dcgan": "DCGAN ([arXiv 1511.06434](https://arxiv.org/abs/1511.06434))",
     "cyclegan": "CycleGAN ([arXiv 1703.10593](https://arxiv.org/abs/1703.10593))",
