@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli import evaluate_neighbours
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.cli.score_table import format_scores
-from sle_gan.cli.sources import generator_of, is_model_folder
-from sle_gan.config import config_from_dict, parse_value_range, read_config_file
+from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from sle_gan.features import FeatureExtractor
     from sle_gan.metrics import FeatureStatistics, Scores
 
@@ -36,7 +32,7 @@ examples:
         --metrics fid,kid,mifid,pr --features mobilenet
 
   Is it copying? Each generated picture beside its nearest training pictures:
-    python evaluate.py neighbours --real photos/ --fake generator_weights.h5 --output sheet.png
+    python evaluate.py neighbours --real photos/ --fake runs/NAME --output sheet.png
 
   The real side computed once:
     python evaluate.py stats --real photos/ --resolution 256 --output photos.npz
@@ -45,31 +41,6 @@ examples:
 Weights of the feature networks are downloaded once. Offline, give --features-weights or set
 SLE_GAN_FEATURES_WEIGHTS: inception-2015-12-05.tgz, pt_inception-2015-12-05-6726825d.pth, ...
 """
-
-
-class _Reading(NamedTuple):
-    """How the pictures of a folder are read: at their own size, or as training reads them."""
-
-    resolution: int | None
-    channels: str = "rgb"
-    enlarge: str = "smooth"
-    value_range: tuple[float, float] | None = None
-
-    @classmethod
-    def asked_for(cls, options: argparse.Namespace) -> _Reading:
-        limits = parse_value_range(options.value_range)
-        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth", limits)
-
-    def __str__(self) -> str:
-        values = ", values {:g} to {:g}".format(*self.value_range) if self.value_range else ""
-        return self._shape() + values
-
-    def _shape(self) -> str:
-        if self.resolution is None:
-            return "own size"
-        grey = " grey" if self.channels == "grey" else ""
-        enlarged = ", small ones enlarged as pixels" if self.enlarge == "pixels" else ""
-        return f"{self.resolution}x{self.resolution}{grey} as trained on{enlarged}"
 
 
 def make_parser() -> Parser:
@@ -181,11 +152,11 @@ def _stats(options: argparse.Namespace) -> None:
     from sle_gan.features import load_extractor
 
     _check_output("--output", options.output)
-    _check_reading(options, generator=False)
-    _check_folder("--real", options.real, at_least=2)
+    check_reading(options, generator=False)
+    check_folder("--real", options.real, at_least=2)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
-    reading = _Reading.asked_for(options)
+    reading = Reading.asked_for(options)
     statistics = _folder(extractor, options.real, reading, "Real images", keep_features=not options.moments_only)
     statistics.save(options.output)
     images = counted(statistics.count, "image")
@@ -198,8 +169,8 @@ def _score(options: argparse.Namespace) -> None:
     from sle_gan.metrics.scoring import features_needed
 
     metrics = _checked_metrics(options)
-    _take_generator_of_run(options)
-    _check_reading(options, _is_generator(options.fake))
+    take_generator_of_run(options)
+    check_reading(options, _is_generator(options.fake))
     saved = _check_sides(options, metrics)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
@@ -208,7 +179,7 @@ def _score(options: argparse.Namespace) -> None:
     keep = features_needed(metrics, options.bootstrap)
     # The generator first: the real pictures have to be read at its resolution, and grey if its own are.
     if options.fake in saved:
-        fake, reading = saved[options.fake], _Reading.asked_for(options)
+        fake, reading = saved[options.fake], Reading.asked_for(options)
     else:
         fake, reading = _fake(extractor, options, keep)
     real = saved.get(options.real) or _folder(extractor, options.real, reading, "Real images", keep_features=keep)
@@ -237,25 +208,6 @@ def _checked_metrics(options: argparse.Namespace) -> tuple[str, ...]:
     return metrics
 
 
-def _take_generator_of_run(options: argparse.Namespace) -> None:
-    """A run, or a shared model, stands for its generator and not for the pictures that lie in its folder.
-
-    What the run knows of how its training pictures were read is taken over, unless flags say otherwise.
-    """
-    folder = Path(options.fake)
-    if not folder.is_dir() or not is_model_folder(folder):
-        return
-    file = generator_of("--fake", options.fake)
-    best = folder / f"best_{file.name}"
-    other = f"; for the best one give {best}" if best.is_file() else ""
-    print(f"--fake {options.fake} stands for its newest generator, {file}{other}")
-    options.fake = str(file)
-    if (folder / "checkpoints").is_dir():
-        config = config_from_dict(read_config_file(str(folder / "config.json")), str(folder))
-        options.enlarge = options.enlarge or config.enlarge
-        options.value_range = options.value_range or config.value_range
-
-
 def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[str, FeatureStatistics]:
     """Raises UserError where a side cannot be scored, before any work; returns saved statistics by their path."""
     from sle_gan.metrics import FeatureStatistics
@@ -269,7 +221,7 @@ def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[st
             saved[path] = FeatureStatistics.load(path)
             check_saved(saved[path], path, metrics, options.bootstrap)
         elif flag == "--real" or Path(path).is_dir():
-            _check_folder(flag, path, images_needed(metrics))
+            check_folder(flag, path, images_needed(metrics))
     if options.count is not None and options.fake in saved:
         raise UserError(f"--count {options.count}: {options.fake} holds statistics, of which no images can be drawn")
     return saved
@@ -277,44 +229,34 @@ def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[st
 
 def _fake(
     extractor: FeatureExtractor, options: argparse.Namespace, keep: bool | None
-) -> tuple[FeatureStatistics, _Reading]:
+) -> tuple[FeatureStatistics, Reading]:
     """The fake side, of a folder or a generator, and how the real side is to be read."""
-    reading = _Reading.asked_for(options)
     if not _is_generator(options.fake):
-        drawn = {"count": options.count, "seed": options.seed}
+        reading, drawn = Reading.asked_for(options), {"count": options.count, "seed": options.seed}
         return _folder(extractor, options.fake, reading, "Fake images", keep_features=keep, **drawn), reading
-    from sle_gan.generation import generate_images, load_generator
     from sle_gan.metrics import collect_statistics
-    from sle_gan.metrics.scoring import as_rgb
 
-    count = options.count or _GENERATED
-    batches = generate_images(load_generator(options.fake), range(options.seed, options.seed + count))
-    first = next(batches)
-    side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
-    for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
-        if given not in (None, own):
-            raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
-    reading = reading._replace(resolution=side, channels=channels)
-    images: Iterator[np.ndarray] = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
+    generated = generate(options, options.count or _GENERATED)
+    seeds = generated.seeds
     fake = collect_statistics(
         extractor,
-        images,
+        generated.images,
         keep_features=keep,
         protocol={
             "source": options.fake,
-            "seeds": f"{options.seed} to {options.seed + count - 1}",
-            "preparation": str(reading),
+            "seeds": f"{seeds[0]} to {seeds[-1]}",
+            "preparation": str(generated.reading),
         },
         progress="Fake images",
-        total=count,
+        total=len(seeds),
     )
-    return fake, reading
+    return fake, generated.reading
 
 
 def _folder(
     extractor: FeatureExtractor,
     folder: str,
-    reading: _Reading,
+    reading: Reading,
     title: str,
     *,
     keep_features: bool | None,
@@ -332,28 +274,9 @@ def _folder(
         statistics = collect_statistics(
             extractor, images.names, images.load, keep_features=keep_features, protocol=protocol, progress=title
         )
-    images.check()
-    for reason in (*images.unread, *sorted(images.skipped)):
-        print(f"warning: skipped {reason}", file=sys.stderr)
-    for note in images.notes:
-        print(f"warning: {folder}: {note}", file=sys.stderr)
+    warn_of(images)
     statistics.protocol["skipped"] = len(images.skipped)
     return statistics
-
-
-def _check_folder(flag: str, path: str, at_least: int) -> None:
-    """Raises UserError unless it is a folder with so many pictures."""
-    from sle_gan.data import find_images
-
-    if not Path(path).is_dir():
-        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of evaluate.py stats)")
-    if is_model_folder(path) or (Path(path).name == "samples" and is_model_folder(Path(path).parent)):
-        raise UserError(
-            f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"
-        )
-    count = len(find_images(path)[0])
-    if count < at_least:
-        raise UserError(f"{flag} {path} holds {counted(count, 'picture')}; expected at least {at_least}")
 
 
 def _is_statistics(path: str) -> bool:
@@ -365,15 +288,6 @@ def _is_statistics(path: str) -> bool:
 
 def _is_generator(path: str) -> bool:
     return not Path(path).is_dir() and not _is_statistics(path)
-
-
-def _check_reading(options: argparse.Namespace, generator: bool) -> None:
-    parse_value_range(options.value_range)
-    if options.resolution is not None and not 8 <= options.resolution <= 4096:
-        raise UserError(f"--resolution {options.resolution}: expected 8 to 4096 pixels")
-    given = next((name for name in ("channels", "enlarge") if getattr(options, name)), None)
-    if given and not options.resolution and not generator:
-        raise UserError(f"--{given} {getattr(options, given)} is for pictures read at a --resolution; give one, too")
 
 
 def _check_output(flag: str, path: str) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import import_engine_to_compute
-from sle_gan.cli.sources import generator_of, is_model_folder
+from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sle_gan.cli.evaluate import _Reading
     from sle_gan.features import FeatureExtractor
 
 _GENERATED = 1000
@@ -53,7 +51,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Finds the nearest training pictures, prints the share that is too near, writes the sheet."""
-    fake_file = _check(options)
+    _check(options)
     import_engine_to_compute(options.engine)
     from sle_gan.features import load_extractor
     from sle_gan.metrics import find_neighbours
@@ -62,13 +60,18 @@ def run(options: argparse.Namespace) -> None:
 
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     # The generator first: the training pictures have to be read at its resolution, and grey if its own are.
-    fake, reading = _fake(extractor, options, fake_file)
+    if Path(options.fake).is_file():
+        fake, reading = _generated(extractor, options)
+    else:
+        reading = Reading.asked_for(options)
+        fake = _folder(extractor, options.fake, reading, "Fake images", options.count, options.seed)
     real = _folder(extractor, options.real, reading, "Real images")
     neighbours = find_neighbours(real.features, fake.features, options.nearest)
 
     def generated(number: int) -> Cell:
         picture = fake.picture(number)
-        assert picture is not None, "it could be read a moment ago"
+        if picture is None:
+            raise UserError(f"{fake.names[number]} could be read a moment ago and cannot be read now")
         return Cell(picture, "", fake.names[number])
 
     save_png(neighbour_sheet(neighbours, options.rows, generated, real.picture, real.names), options.output)
@@ -79,8 +82,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.output}")
 
 
-def _check(options: argparse.Namespace) -> Path | None:
-    """Raises UserError before any work; returns the generator's file, or None where the fake side is pictures."""
+def _check(options: argparse.Namespace) -> None:
+    """Raises UserError before any work; a run is replaced by its generator's file."""
     from sle_gan.cli import evaluate
 
     for flag, value in (("--count", options.count), ("--rows", options.rows), ("--nearest", options.nearest)):
@@ -94,66 +97,41 @@ def _check(options: argparse.Namespace) -> Path | None:
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
         if not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
-    if not Path(options.real).is_dir():
-        raise UserError(f"--real {options.real}: expected a folder of pictures, for the sheet shows them")
-    file = _generator_file(options.fake)
-    evaluate._check_reading(options, generator=file is not None)
-    return file
+        if evaluate._is_statistics(path):
+            raise UserError(f"{flag} {path} holds statistics, and the sheet shows pictures; give those")
+    check_folder("--real", options.real, at_least=2)
+    take_generator_of_run(options)
+    if Path(options.fake).is_dir():
+        check_folder("--fake", options.fake, at_least=1)
+    check_reading(options, generator=Path(options.fake).is_file())
 
 
-def _generator_file(path: str) -> Path | None:
-    if Path(path).suffix == ".npz":
-        raise UserError(f"--fake {path}: statistics hold no pictures; give a generator or a folder")
-    if Path(path).is_file():
-        return Path(path)
-    return generator_of("--fake", path) if is_model_folder(path) else None
-
-
-def _fake(extractor: FeatureExtractor, options: argparse.Namespace, file: Path | None) -> tuple[_Set, _Reading]:
+def _generated(extractor: FeatureExtractor, options: argparse.Namespace) -> tuple[_Set, Reading]:
     """The generated side, and how the training pictures are to be read."""
-    from sle_gan.cli.evaluate import _Reading
-
-    reading = _Reading.asked_for(options)
-    if file is None:
-        return _folder(extractor, options.fake, reading, "Fake images", options.count, options.seed), reading
-    from sle_gan.generation import generate_images, load_folded
+    from sle_gan.generation import generate_images
     from sle_gan.metrics.scoring import as_rgb
 
-    seeds = range(options.seed, options.seed + (options.count or _GENERATED))
-    generator = load_folded(file)
-    batches = generate_images(generator, seeds)
-    first = next(batches)
-    side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
-    for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
-        if given not in (None, own):
-            raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
-    images = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
+    generator, seeds, images, reading = generate(options, options.count or _GENERATED)
     features = _features(extractor, images, len(seeds), "Fake images")
 
     def picture(number: int) -> np.ndarray:  # again, for many of them would not fit into memory
         return as_rgb(next(generate_images(generator, [seeds[number]])))[0]
 
-    names = [f"seed {seed}" for seed in seeds]
-    return _Set(features, names, picture), reading._replace(resolution=side, channels=channels)
+    return _Set(features, [f"seed {seed}" for seed in seeds], picture), reading
 
 
 def _folder(
-    extractor: FeatureExtractor, folder: str, reading: _Reading, title: str, count: int | None = None, seed: int = 0
+    extractor: FeatureExtractor, folder: str, reading: Reading, title: str, count: int | None = None, seed: int = 0
 ) -> _Set:
+    from sle_gan.data import quiet_pillow
     from sle_gan.metrics import ImageFolder
 
     images = ImageFolder(folder, count, seed, *reading)
-    unreadable: set[str] = set()
-
-    def load(name: str) -> np.ndarray | None:
-        picture = images.load(name)
-        if picture is None:
-            unreadable.add(name)
-        return picture
-
-    features = _features(extractor, images.names, len(images.names), title, load)
-    images.check()
-    names = [name for name in images.names if name not in unreadable]
+    with quiet_pillow():
+        features = _features(extractor, images.names, len(images.names), title, images.load)
+    warn_of(images)
+    skipped = {file.path for file in images.skipped}
+    names = [name for name in images.names if name not in skipped]
     return _Set(features, names, lambda number: images.load(names[number]))
 
 

@@ -111,7 +111,7 @@ def test_a_generator_file_is_scored_at_its_resolution(
     code = (
         "import sys, types, numpy as np\n"
         "module = types.ModuleType('sle_gan.generation')\n"
-        "module.load_generator = lambda path: path\n"
+        "module.load_folded = lambda path: path\n"
         "def generate_images(generator, seeds):\n"
         "    for seed in seeds:\n"
         "        yield np.random.default_rng(seed).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)\n"
@@ -167,7 +167,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     def started(engine: str) -> None:
         raise _Begun(engine)
 
-    monkeypatch.setattr(command, "import_backend", started)
+    monkeypatch.setattr(command, "import_engine_to_compute", started)
 
     def refuse(*arguments: object) -> str:
         with pytest.raises(UserError) as caught:

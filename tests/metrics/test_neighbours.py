@@ -61,7 +61,7 @@ def test_blocks_and_samples_do_not_change_the_result(monkeypatch: pytest.MonkeyP
 
 def test_bad_sets_are_errors() -> None:
     one, two = np.zeros((1, 3)), np.zeros((2, 3))
-    with pytest.raises(UserError, match=r"real set has 1 image\(s\); this metric needs at least 2"):
+    with pytest.raises(UserError, match=r"real set has 1 image; this metric needs at least 2"):
         find_neighbours(one, two)
     with pytest.raises(UserError, match="fake set has 0"):
         find_neighbours(two, one[:0])
@@ -144,8 +144,8 @@ def test_mistakes_are_one_line(pictures: tuple[Path, Path], tmp_path: Path) -> N
     good = {"--real": real, "--fake": fake, "--output": str(tmp_path / "sheet.png"), "--features": "mobilenet"}
     wrong = [
         ({"--real": "nowhere"}, "--real nowhere: there is no such"),
-        ({"--real": str(tmp_path / "real.npz")}, "expected a folder of pictures, for the sheet shows them"),
-        ({"--fake": str(tmp_path / "real.npz")}, "statistics hold no pictures"),
+        ({"--real": str(tmp_path / "real.npz")}, "holds statistics, and the sheet shows pictures"),
+        ({"--fake": str(tmp_path / "real.npz")}, "holds statistics"),
         ({"--output": str(tmp_path / "none" / "a.png")}, "does not exist"),
         ({"--output": str(tmp_path / "sheet.gif")}, r"expected the name of a \.png file"),
         ({"--rows": "0"}, "--rows 0: expected at least 1"),

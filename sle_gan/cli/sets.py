@@ -1,0 +1,132 @@
+"""The sets of pictures that evaluate.py looks at: how a folder is read, and what a generator makes."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sle_gan.cli.sources import generator_of, is_model_folder
+from sle_gan.config import config_from_dict, parse_value_range, read_config_file
+from sle_gan.errors import UserError
+from sle_gan.words import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sle_gan.metrics import ImageFolder
+
+
+class Reading(NamedTuple):
+    """How the pictures of a folder are read: at their own size, or as training reads them."""
+
+    resolution: int | None
+    channels: str = "rgb"
+    enlarge: str = "smooth"
+    value_range: tuple[float, float] | None = None
+
+    @classmethod
+    def asked_for(cls, options: argparse.Namespace) -> Reading:
+        limits = parse_value_range(options.value_range)
+        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth", limits)
+
+    def __str__(self) -> str:
+        values = ", values {:g} to {:g}".format(*self.value_range) if self.value_range else ""
+        return self._shape() + values
+
+    def _shape(self) -> str:
+        if self.resolution is None:
+            return "own size"
+        grey = " grey" if self.channels == "grey" else ""
+        enlarged = ", small ones enlarged as pixels" if self.enlarge == "pixels" else ""
+        return f"{self.resolution}x{self.resolution}{grey} as trained on{enlarged}"
+
+
+class Generated(NamedTuple):
+    """What a generator makes: image k, uint8 (R, R, 3), is of `seeds[k]`; and how pictures are to be read beside it."""
+
+    generator: Any
+    seeds: range
+    images: Iterator[np.ndarray]
+    reading: Reading
+
+
+def generate(options: argparse.Namespace, count: int) -> Generated:
+    """The images of `--fake`, a generator's file, from `--seed` on.
+
+    Raises:
+        UserError: if it makes images of another size or kind than flags ask for.
+    """
+    from sle_gan.generation import generate_images, load_folded
+    from sle_gan.metrics.scoring import as_rgb
+
+    seeds = range(options.seed, options.seed + count)
+    generator = load_folded(options.fake)
+    batches = generate_images(generator, seeds)
+    first = next(batches)
+    side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
+    for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
+        if given not in (None, own):
+            raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
+    images = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
+    reading = Reading.asked_for(options)._replace(resolution=side, channels=channels)
+    return Generated(generator, seeds, images, reading)
+
+
+def warn_of(images: ImageFolder) -> None:
+    """After reading: says on stderr what was left out, and how deep pictures were read.
+
+    Raises:
+        UserError: when more than half could not be read.
+    """
+    images.check()
+    for reason in (*images.unread, *sorted(images.skipped)):
+        print(f"warning: skipped {reason}", file=sys.stderr)
+    for note in images.notes:
+        print(f"warning: {images.folder}: {note}", file=sys.stderr)
+
+
+def take_generator_of_run(options: argparse.Namespace) -> None:
+    """A run, or a shared model, stands for its generator and not for the pictures that lie in its folder.
+
+    What the run knows of how its training pictures were read is taken over, unless flags say otherwise.
+    """
+    folder = Path(options.fake)
+    if not folder.is_dir() or not is_model_folder(folder):
+        return
+    file = generator_of("--fake", options.fake)
+    best = folder / f"best_{file.name}"
+    other = f"; for the best one give {best}" if best.is_file() else ""
+    print(f"--fake {options.fake} stands for its newest generator, {file}{other}")
+    options.fake = str(file)
+    if (folder / "checkpoints").is_dir():
+        config = config_from_dict(read_config_file(str(folder / "config.json")), str(folder))
+        options.enlarge = options.enlarge or config.enlarge
+        options.value_range = options.value_range or config.value_range
+
+
+def check_folder(flag: str, path: str, at_least: int) -> None:
+    """Raises UserError unless it is a folder with so many pictures."""
+    from sle_gan.data import find_images
+
+    if not Path(path).is_dir():
+        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of evaluate.py stats)")
+    if is_model_folder(path) or (Path(path).name == "samples" and is_model_folder(Path(path).parent)):
+        raise UserError(
+            f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"
+        )
+    count = len(find_images(path)[0])
+    if count < at_least:
+        raise UserError(f"{flag} {path} holds {counted(count, 'picture')}; expected at least {at_least}")
+
+
+def check_reading(options: argparse.Namespace, generator: bool) -> None:
+    parse_value_range(options.value_range)
+    if options.resolution is not None and not 8 <= options.resolution <= 4096:
+        raise UserError(f"--resolution {options.resolution}: expected 8 to 4096 pixels")
+    given = next((name for name in ("channels", "enlarge") if getattr(options, name)), None)
+    if given and not options.resolution and not generator:
+        raise UserError(f"--{given} {getattr(options, given)} is for pictures read at a --resolution; give one, too")
