@@ -24,12 +24,16 @@ from sle_gan.training.step import compile_step, steps_per_call
 
 
 class Outcome(NamedTuple):
-    """How a run ended."""
+    """How a run ended.
+
+    gave_up: as many measurements as --patience allows brought no better FID.
+    """
 
     step: int
     interrupted_by: str | None
     waited_s: float
     elapsed_s: float
+    gave_up: bool = False
 
 
 class Signals(AbstractContextManager["Signals"]):
@@ -66,6 +70,7 @@ class Trainer:
         listeners: hear of steps, pictures, scores and messages.
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
+        worse: measurements of the run that is resumed since its best.
     """
 
     def __init__(
@@ -78,10 +83,11 @@ class Trainer:
         listeners: Sequence[Listener],
         evaluation: Evaluation | None = None,
         best: Best | None = None,
+        worse: int = 0,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
         self.folder, self.checkpoints, self.listeners = folder, checkpoints, listeners
-        self.evaluation, self.best = evaluation, best
+        self.evaluation, self.best, self.worse = evaluation, best, worse
         self.config = gan.config
         self._saved: int | None = None
         self._step_started = 0.0
@@ -115,7 +121,7 @@ class Trainer:
             if show_first:
                 self._show(previews, first_step)
             self._step_started = time.perf_counter()
-            while step < last_step and not self.devices.any(signals.received is not None):
+            while step < last_step and not self.devices.any(signals.received is not None or self._gives_up()):
                 count = self._steps_of_a_call(step, last_step)
                 logs = train([loader.next()[1] for _ in range(count)], step)
                 self._report(step, logs)
@@ -126,12 +132,18 @@ class Trainer:
                     self._save(step)
                 if step % self.config.sample_every == 0 or step == last_step:
                     self._show(previews, step)
-        outcome = Outcome(step, signals.received, batches.waited_s, time.perf_counter() - started)
+        elapsed = time.perf_counter() - started
+        gave_up = step < last_step and not signals.received and self._gives_up()
+        outcome = Outcome(step, signals.received, batches.waited_s, elapsed, gave_up)
         if signals.received:
             self._tell(f"{signals.received}: stopping after step {step:,}, saving a checkpoint")
         if self._saved != step and not self._save(step):
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
         return outcome
+
+    def _gives_up(self) -> bool:
+        """Whether as many measurements as --patience allows brought no better FID."""
+        return self.config.patience is not None and self.worse >= self.config.patience
 
     def _steps_of_a_call(self, step: int, last_step: int) -> int:
         """As many as usual, or fewer where that would pass a step after which something is to be done."""
@@ -181,6 +193,7 @@ class Trainer:
             "data": [dataset.digest for dataset in self.datasets],
             "pictures": [len(dataset) for dataset in self.datasets],
             "best": self.best,
+            "worse": self.worse,
             "constants": self.gan.constants,
         }
 
@@ -197,14 +210,20 @@ class Trainer:
         }
         for listener in self.listeners:
             listener.on_score(step, fid, protocol)
+        self.worse += 1
         if self.best is None or fid < self.best.fid:
-            self.best = Best(step, fid, evaluation.protocol)
+            self.best, self.worse = Best(step, fid, evaluation.protocol), 0
 
             def write() -> Path:
                 self.gan.generator_export.save_weights(self.folder.best_generator)
                 return self.checkpoints.save_best(step, self.gan.state(), self._meta())
 
             self._try_to_write(step, write)
+        elif self._gives_up():
+            self._tell(
+                f"step {step:,}: no FID of the last {self.worse} is better than {self.best.fid:.3f} of step "
+                f"{self.best.step:,} (--patience {self.config.patience})"
+            )
         self._step_started = time.perf_counter()
 
     def _try_to_write(self, step: int, write: Callable[[], Path]) -> bool:

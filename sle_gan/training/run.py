@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
@@ -54,9 +55,12 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     last = _schedule(gan, datasets)
     with RunFolder.open(config.run_folder) if resume else RunFolder.create(config, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first, best, new = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None, True)
+        restored = _restore(gan, devices, datasets, checkpoints, last) if resume else Restored()
+        first, best, worse, new = restored
         if resume:
+            # Numbers of another ruler are no reason to stop.
             best = evaluation.take_over(best, folder.log) if evaluation else best
+            worse = worse if best else 0
             folder.write_config(config)
         print(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
         heard: Sequence[listeners.Listener] = (
@@ -66,7 +70,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             listeners.PictureFiles(folder.samples),
         )
         try:
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best, worse)
             outcome = trainer.run(first, last, show_first=new)
         finally:
             for listener in heard:
@@ -87,7 +91,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first, _, new = _restore(gan, devices, datasets, saved, last) if resume else (0, None, True)
+        first, _, _, new = _restore(gan, devices, datasets, saved, last) if resume else Restored()
         with RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder:
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
             return Trainer(gan, devices, datasets, folder, checkpoints, ()).run(first, last, show_first=new)
@@ -258,18 +262,28 @@ def _load_weights(file: str, key: str, *networks: Network) -> None:
         weights.assign(weights.variables_by_path(network), arrays, complaint)
 
 
+class Restored(NamedTuple):
+    """How far a run had come: by default, nowhere.
+
+    step: how many are done.
+    best, worse: the best score, and how many measurements there were after it.
+    new: all steps were done elsewhere.
+    """
+
+    step: int = 0
+    best: Best | None = None
+    worse: int = 0
+    new: bool = True
+
+
 def _restore(
     gan: GAN,
     devices: engine.Devices,
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
-) -> tuple[int, Best | None, bool]:
-    """Loads the newest checkpoint into the GAN.
-
-    Returns:
-        How many steps are done, the best score so far, and whether all of them were done elsewhere.
-    """
+) -> Restored:
+    """Loads the newest checkpoint into the GAN."""
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
     if meta["step"] >= last:
@@ -281,7 +295,8 @@ def _restore(
     elsewhere = meta["data"] is None
     if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
-    return meta["step"], Best(*meta["best"]) if meta["best"] else None, elsewhere
+    best = Best(*meta["best"]) if meta["best"] else None
+    return Restored(meta["step"], best, meta.get("worse", 0) if best else 0, elsewhere)
 
 
 def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
@@ -316,6 +331,8 @@ def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcom
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
     ending = f"stopped by {outcome.interrupted_by}" if outcome.interrupted_by else "finished"
+    if outcome.gave_up:
+        ending = f"stopped for want of a better FID in {gan.config.patience} measurements"
     waited = 100 * outcome.waited_s / outcome.elapsed_s
     print(
         f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s, "
@@ -335,4 +352,5 @@ def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcom
         print(f"  {what:12} {where}")
     print(f"  {'new images':12} python {gan.usage.format(run=folder.path)}")
     if outcome.step < last:
-        print(f"  {'go on':12} python train.py --name {folder.path.name} --resume")
+        more = f" --patience {2 * (gan.config.patience or 0)}" if outcome.gave_up else ""
+        print(f"  {'go on':12} python train.py --name {folder.path.name} --resume{more}")
