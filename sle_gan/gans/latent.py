@@ -158,7 +158,7 @@ class LatentGAN(GAN):
         fakes: list[Any],
         random: engine.RandomStream,
     ) -> tuple[Judged, list[Any]]:
-        """What the discriminator of this name makes of the images, LeCam included, and the gradients to its variables."""
+        """What the discriminator of this name makes of the images, LeCam included, and its variables' gradients."""
         variables, lecam, whole = self.networks[key].trainable_variables, self._lecams[key], Judged({})
         gradients: list[Any] = []
 

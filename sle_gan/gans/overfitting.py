@@ -16,9 +16,9 @@ from keras import ops
 from sle_gan import augment, engine, losses
 from sle_gan.config import TrainConfig
 
-SIGN_TARGET = 0.6
+SIGN_TARGET = 0.3
 SIGN_INTERVAL = 4  # steps
-KIMG_TO_FULL = 100  # thousand images in which the probability can rise from 0 to 1
+KIMG_TO_FULL = 20  # thousand images in which the probability can rise from 0 to 1
 FIRST_PROBABILITY = 0.5
 
 LECAM_DECAY = 0.99
