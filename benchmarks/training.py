@@ -60,7 +60,8 @@ def configure(arguments: Any) -> tuple[Any, int]:
         batch_size=arguments.batch_size,
         width=arguments.width,
         mixed_precision=getattr(arguments, "precision", "float32"),
-        diff_augment=arguments.model == "slegan",
+        # As its PyTorch peer's step augments; the others' do not.
+        **({"diff_augment": True, "augment_policy": "color,translation,cutout"} if arguments.model == "slegan" else {}),
     )
     return config, 2 if arguments.model == "cyclegan" else 1
 

@@ -95,13 +95,17 @@ POLICIES: dict[str, tuple[Callable[[int, Any], Transform], ...]] = {
 }
 
 
-def diff_augment(images: Sequence[Images], policy: Sequence[str], seed: Any) -> list[Images]:
+def diff_augment(images: Sequence[Images], policy: Sequence[str], seed: Any, probability: Any = None) -> list[Images]:
     """Augments a batch, given at one or more scales.
 
     Args:
         images: the scales of one batch, each (B, H, W, C) float in (-1, 1) with grey at 0.
         policy: names from `POLICIES`, applied in their order; none leaves the images as they are.
         seed: of `keras.random`; same seed, same augmentation.
+        probability: with which each transformation is applied to an image, a number or a scalar tensor; None for
+            always. A coin falls for each transformation and image, as in ADA (arXiv 2006.06676): brightness,
+            saturation and contrast are three. What some images are spared of, the generator cannot learn as a part of
+            the pictures. What the transformations draw does not depend on it: 1.0 gives the images of None.
 
     Returns:
         The augmented scales, same shapes. Colours may leave (-1, 1), as in the reference.
@@ -114,11 +118,19 @@ def diff_augment(images: Sequence[Images], policy: Sequence[str], seed: Any) -> 
         raise ValueError(f"unknown augmentation {unknown[0]!r}; expected some of {', '.join(POLICIES)}")
     scales = list(images)
     batch_size = scales[0].shape[0]
-    for name in policy:
-        for make in POLICIES[name]:
-            transform = make(batch_size, seed)
-            scales = [transform(scale) for scale in scales]
+    transforms = [make(batch_size, seed) for name in policy for make in POLICIES[name]]
+    if probability is not None and transforms:
+        # Drawn after what the transformations draw, which is then the same for any probability.
+        coins = keras.random.uniform((len(transforms), batch_size, 1, 1, 1), seed=seed)
+        transforms = [_where(coins[i] < probability, transform) for i, transform in enumerate(transforms)]
+    for transform in transforms:
+        scales = [transform(scale) for scale in scales]
     return scales
+
+
+def _where(chosen: Any, transform: Transform) -> Transform:
+    """The transformation of the chosen images (B, 1, 1, 1) alone."""
+    return lambda images: ops.where(chosen, transform(images), images)
 
 
 def random_flip(images: Images, seed: Any) -> Images:

@@ -51,6 +51,22 @@ def cross_entropy(logits: Any, target: float) -> Any:
     return ops.mean(ops.softplus(logits) - target * logits)
 
 
+def lecam_real(logits: Any, fake_anchor: Any) -> Any:
+    """mean(max(0, logit - anchor)^2) of real images' logits (arXiv 2104.03310, as its authors' code has it).
+
+    The discriminator is held back where it lifts real images above what it thought of generated ones so far.
+
+    Args:
+        fake_anchor: a running average of generated images' logits; a constant.
+    """
+    return ops.mean(ops.square(ops.relu(logits - fake_anchor)))
+
+
+def lecam_fake(logits: Any, real_anchor: Any) -> Any:
+    """mean(max(0, anchor - logit)^2) of generated images' logits; the anchor averages real images' logits."""
+    return ops.mean(ops.square(ops.relu(real_anchor - logits)))
+
+
 def least_squares_real(logits: Any) -> Any:
     """mean((logit - 1)^2) of real images' logits (LSGAN, arXiv 1611.04076)."""
     return ops.mean(ops.square(logits - 1.0))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from keras import ops
@@ -31,6 +34,48 @@ def test_no_policy_changes_nothing() -> None:
     assert augment.diff_augment([x], (), RandomStream(0, 0))[0] is x
     with pytest.raises(ValueError, match="blur"):
         augment.diff_augment([x], ("blur",), RandomStream(0, 0))
+
+
+POLICY = ("color", "translation", "cutout")
+
+
+def with_probability(policy: Sequence[str], scales: list[np.ndarray], probability: Any) -> list[np.ndarray]:
+    tensors = [ops.convert_to_tensor(scale) for scale in scales]
+    result = augment.diff_augment(tensors, policy, RandomStream(3, 0), probability)
+    return [ops.convert_to_numpy(scale) for scale in result]
+
+
+def test_probability_one_is_always_and_zero_is_never() -> None:
+    """Bit for bit: what the transformations draw does not depend on the probability."""
+    x = images()
+    always = applied(",".join(POLICY), [x])[0]
+    for one in (1.0, ops.convert_to_tensor(1.0)):
+        np.testing.assert_array_equal(with_probability(POLICY, [x], one)[0], always)
+    np.testing.assert_array_equal(with_probability(POLICY, [x], 0.0)[0], x)
+
+
+def test_each_transformation_of_each_image_has_its_own_coin() -> None:
+    """With one half: images with every combination of three, each transformation on about half of the images."""
+    x = images(256, 8) + 3
+    cut, shifted, brighter = (with_probability((name,), [x], None)[0] for name in ("cutout", "translation", "color"))
+    assert not any(np.array_equal(y, x) for y in (cut, shifted, brighter))
+    for name, whole in (("cutout", cut), ("translation", shifted)):
+        half = with_probability((name,), [x], 0.5)[0]
+        chosen = np.array(
+            [np.array_equal(one, all_) and not np.array_equal(one, b) for one, all_, b in zip(half, whole, x)]
+        )
+        spared = np.array([np.array_equal(one, before) for one, before in zip(half, x)])
+        assert (chosen | spared).all() and 0.35 < spared.mean() < 0.75, name
+    untouched = [np.array_equal(y, b) for y, b in zip(with_probability(("color",), [x], 0.5)[0], x)]
+    assert 256 * 0.5**3 * 0.4 < sum(untouched) < 256 * 0.5**3 * 1.8  # three coins, not one
+
+
+def test_a_spared_image_is_spared_at_every_scale() -> None:
+    x = np.repeat(np.repeat(images(64, 16) + 3, 4, 1), 4, 2)
+    scales = [x, x[:, ::4, ::4]]
+    large, small = with_probability(("color",), scales, 0.3)
+    spared = [[np.array_equal(y, b) for y, b in zip(*pair)] for pair in ((large, x), (small, scales[1]))]
+    assert spared[0] == spared[1] and 0 < sum(spared[0]) < 64
 
 
 def test_every_image_is_augmented_on_its_own() -> None:

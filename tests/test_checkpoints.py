@@ -90,6 +90,19 @@ def test_other_networks_are_refused(folder: CheckpointFolder) -> None:
         folder.load_newest(other)
 
 
+def test_running_numbers_of_settings_that_changed_start_anew(folder: CheckpointFolder) -> None:
+    """On a resumed run --augment-probability or --lecam may be new, or gone."""
+    path, extra = folder.folder / "step_00000003.npz", {"buffer/lecam/averages": keras.Variable([4.0])}
+    checkpoints.save(path, {**state(3), **extra}, {"step": 3})
+    target = state()
+    assert folder.load_newest(target)["step"] == 3
+    np.testing.assert_array_equal(target["net/kernel"].value, state(3)["net/kernel"].value)
+    new = {"buffer/augmentation_A/probability": keras.Variable(0.5), "buffer/lecam/averages": keras.Variable([0.0])}
+    folder.load_newest({**state(), **new})
+    assert [float(variable.value[...]) for variable in (new["buffer/augmentation_A/probability"],)] == [0.5]
+    np.testing.assert_array_equal(new["buffer/lecam/averages"].value, [4.0])
+
+
 def test_nan_is_not_saved(folder: CheckpointFolder) -> None:
     before = folder.newest()
     with pytest.raises(FloatingPointError, match="net/kernel"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import typing
@@ -50,6 +51,14 @@ def test_json_round_trip(config: SLEGANConfig) -> None:
         ({"ema_decay": 1.0}, ("--ema-decay is 1.0",)),
         ({"seed": -1}, ("--seed is -1",)),
         ({"augment_policy": "color,translatoin"}, ("translatoin", "did you mean 'translation'")),
+        ({"augment_probability": 1.5}, ("--augment-probability is 1.5", "0 to 1", "auto")),
+        ({"augment_probability": float("nan")}, ("--augment-probability is nan",)),
+        ({"augment_probability": "auto", "diff_augment": False}, ("--augment-probability auto", "--diff-augment")),
+        ({"augment_probability": 0.5, "augment_policy": ""}, ("--augment-probability 0.5", "--augment-policy")),
+        ({"lecam": -0.1}, ("--lecam is -0.1",)),
+        ({"lecam": float("inf")}, ("--lecam is inf",)),
+        ({"patience": 0, "fid": True}, ("--patience is 0", "at least 1")),
+        ({"patience": 3}, ("--patience is 3", "--fid")),
         ({"name": "a/b"}, ("--name is a/b",)),
         ({"name": ".."}, ("--name",)),
         ({"reconstruction_loss": "perceptual", "channels": "grey"}, ("--channels is grey",)),
@@ -102,6 +111,8 @@ def test_every_setting_has_a_flag_that_sets_it(config: type[TrainConfig]) -> Non
             value, arguments = not field.default, [name]
         else:
             value = typing.get_args(hints[field.name])[-1] if typing.get_origin(hints[field.name]) else 3
+            if typing.get_origin(value) is typing.Literal:
+                value = typing.get_args(value)[0]
             if hints[field.name] in (str, str | None):
                 value = "3"
             elif value is type(None):
@@ -109,6 +120,35 @@ def test_every_setting_has_a_flag_that_sets_it(config: type[TrainConfig]) -> Non
             arguments = [flag(field.name), str(value)]
         assert getattr(parser.parse_args(arguments), field.name) == value
         assert not hasattr(parser.parse_args([]), field.name)
+
+
+def test_a_switch_can_be_turned_both_ways() -> None:
+    """The way that is the default too: it wins over a file's setting, and scripts that give it go on to work."""
+    parse = make_parser().parse_args
+    for name in ("diff-augment", "flip", "fid"):
+        field = name.replace("-", "_")
+        assert getattr(parse([f"--{name}"]), field) is True and getattr(parse([f"--no-{name}"]), field) is False
+    assert SLEGANConfig().diff_augment and not CONFIGS["dcgan"]().diff_augment
+
+
+def test_a_number_or_a_word() -> None:
+    parse = make_parser().parse_args
+    assert parse(["--augment-probability", "auto"]).augment_probability == "auto"
+    assert parse(["--augment-probability", "0.25"]).augment_probability == 0.25
+
+
+def test_a_wrong_number_or_word_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        make_parser().parse_args(["--augment-probability", "often"])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--augment-probability" in line and "auto" in line and "often" in line
+
+
+@pytest.mark.parametrize("change", ({"augment_probability": "auto", "diff_augment": True}, {"lecam": 0.1}))
+def test_contrasts_of_logits_say_nothing_about_one_of_them(change: dict) -> None:
+    with pytest.raises(UserError, match="--dual-contrast-loss"):
+        dataclasses.replace(CONFIGS["lightweight"](), dual_contrast_loss=True, **change).validated()
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=12), max_size=5))
@@ -122,7 +162,8 @@ def test_no_words_on_the_command_line_crash_the_parser(words: list[str]) -> None
 def test_the_readme_lists_every_flag() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     parsers = [make_parser(config) for config in CONFIGS.values()]
-    flags = {name for parser in parsers for action in parser._actions for name in action.option_strings}
+    shown = [action for parser in parsers for action in parser._actions if action.help != argparse.SUPPRESS]
+    flags = {name for action in shown for name in action.option_strings}
     flags -= {"-h", "--help"}
     assert len(flags) >= 35
     for name in flags:

@@ -65,11 +65,11 @@ def test_losses_are_hinge_losses_of_the_heads_and_weighted_for_the_generator() -
         assert float(found["projected_generator"]) == pytest.approx(-0.25 * logits.mean(), rel=0.1)
         assert float(found["generator"]) == pytest.approx(-2.0 * own_logits.mean(), rel=0.1)
         logits = as_numbers(gan._judge_maps(fakes[SCALES:]))
-        judged = gan._judge_fake_maps(IMAGES[:4], fakes, random)["projected_fake"]
+        judged = gan._judge_fake_maps(IMAGES[:4], fakes, random).losses["projected_fake"]
         assert float(judged) == pytest.approx(np.maximum(0, 1 + logits).mean(), rel=1e-9)
         real = gan.look(gan.prepare_real(IMAGES[:4], random))
         logits = as_numbers(gan._judge_maps(real))
-        judged = gan._judge_real_maps(IMAGES[:4], fakes, random)["projected_real"]
+        judged = gan._judge_real_maps(IMAGES[:4], fakes, random).losses["projected_real"]
         assert float(judged) == pytest.approx(np.maximum(0, 1 - logits).mean(), rel=1e-9)
 
 
@@ -96,14 +96,29 @@ def test_one_update_moves_each_network_down_its_own_loss() -> None:
 
     def losses_now() -> dict[str, float]:
         fakes = gan._generate(4, random)
-        found = {**gan._judge_real_maps(IMAGES[:4], fakes, random), **gan._judge_fake_maps(IMAGES[:4], fakes, random)}
-        return {name: float(value) for name, value in found.items()}
+        judged = [judge(IMAGES[:4], fakes, random) for judge in (gan._judge_real_maps, gan._judge_fake_maps)]
+        return {name: float(value) for each in judged for name, value in each.losses.items()}
 
     before = losses_now()
     fakes = [ops.stop_gradient(fake) for fake in gan._generate(4, random)]
     gan._update_discriminator(ops.convert_to_tensor(IMAGES[:4]), fakes, random)
     after = losses_now()
     assert sum(after.values()) < sum(before.values())
+
+
+@pytest.mark.parametrize("judges", ("own,projected", "projected"))
+def test_each_judge_has_its_own_lecam_and_all_of_them_one_sign(judges: str) -> None:
+    gan = make(judges=judges, augment_probability="auto", lecam=0.1)
+    logs: dict[str, Any] = {}
+    for k in range(2):
+        logs = gan.train_step((IMAGES[:4],), RandomStream(0, k, step=k))
+    names = ("lecam", "lecam_heads") if gan.heads is not gan.discriminator else ("lecam",)
+    assert {name for name in logs if name.startswith("lecam")} == {f"{n}_{k}" for n in names for k in ("real", "fake")}
+    averages = [as_numbers(gan.buffers[f"{name}/averages"].value) for name in names]
+    assert all(each[2] == pytest.approx(1 - 0.99**2, rel=1e-4) for each in averages)
+    assert len({each.tobytes() for each in averages}) == len(names)
+    assert -1 <= float(logs["D_sign"]) <= 1 and float(logs["augment_probability"]) == 0.5
+    assert as_numbers(gan.buffers["augmentation/signs"].value)[1] == 2  # steps, however many judges
 
 
 @pytest.mark.parametrize("settings", ({"mixed_precision": "bfloat16"}, {"gradient_accumulation": 2}), ids=str)

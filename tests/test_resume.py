@@ -13,7 +13,8 @@ from test_train import wait_for_step
 
 from sle_gan.training.listeners import read_log
 
-SETTINGS = (*TINY, "--diff-augment", "--crop", "random", "--checkpoint-every", 1, "--sample-every", 100, "--seed", 7)
+ADAPTIVE = ("--augment-probability", "auto", "--lecam", 0.1)
+SETTINGS = (*TINY, *ADAPTIVE, "--crop", "random", "--checkpoint-every", 1, "--sample-every", 100, "--seed", 7)
 
 
 def arrays(checkpoint: Path) -> dict[str, np.ndarray]:

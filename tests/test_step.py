@@ -24,7 +24,7 @@ from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
 from sle_gan.training.loop import Trainer
 from sle_gan.training.step import compile_step, steps_per_call
 
-TINY_GAN: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "diff_augment": True}
+TINY_GAN: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "augment_probability": "auto", "lecam": 0.1}
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
 
 

@@ -11,7 +11,8 @@ from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGA
 from sle_gan.gans import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
-SIZE: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "batch_size": BATCH, "diff_augment": True}
+AUGMENTED: dict[str, Any] = {"batch_size": BATCH, "diff_augment": True, "augment_probability": "auto"}
+SIZE: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "lecam": 0.1, **AUGMENTED}
 CONFIGS = {
     "slegan": SLEGANConfig(**SIZE),
     "dcgan": DCGANConfig(
@@ -25,10 +26,10 @@ CONFIGS = {
         contrast=0.2,
     ),
     "lightweight": LightweightConfig(
-        resolution=64, latent=16, fmap_max=8, attn_res_layers="16", batch_size=BATCH, diff_augment=True
+        resolution=64, latent=16, fmap_max=8, attn_res_layers="16", lecam=0.1, **AUGMENTED
     ),
     # A pool that is full after two steps, so that old pictures come back.
-    "cyclegan": CycleGANConfig(resolution=64, width=4, blocks=2, batch_size=BATCH, pool_size=10, diff_augment=True),
+    "cyclegan": CycleGANConfig(resolution=64, width=4, blocks=2, pool_size=10, **AUGMENTED),
 }
 
 

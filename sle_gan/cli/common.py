@@ -11,7 +11,6 @@ import importlib.util
 import os
 import sys
 import tempfile
-import types
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO
 
 from sle_gan.config import HEADINGS, TrainConfig, flag
+from sle_gan.config.base import is_union
 from sle_gan.errors import TrainingStopped, UserError
 
 
@@ -233,11 +233,7 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any) -> None:
     options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
     text = field.metadata["help"]
     if hint is bool:
-        name = flag(field.name)
-        if field.default:  # on by default: the flag turns it off
-            group.add_argument(f"--no-{name[2:]}", action="store_false", help=f"do not {text}", **options)
-        else:
-            group.add_argument(name, action="store_true", help=text, **options)
+        _add_switch(group, field, text, options)
         return
     if typing.get_origin(hint) is Literal:
         options["choices"] = typing.get_args(hint)
@@ -250,7 +246,29 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any) -> None:
     group.add_argument(flag(field.name), help=text.replace("%", "%%"), **options)
 
 
-def _scalar_type(hint: Any) -> type:
-    if isinstance(hint, types.UnionType):
-        return next(choice for choice in typing.get_args(hint) if choice is not type(None))
-    return hint
+def _add_switch(group: Any, field: dataclasses.Field[Any], text: str, options: dict[str, Any]) -> None:
+    """--name and --no-name, of which --help shows the one that changes the default.
+
+    The other one wins over a configuration file, or over what a resumed run had.
+    """
+    on = flag(field.name)
+    off = f"--no-{on[2:]}"
+    shown = {on: argparse.SUPPRESS, off: f"do not {text}"} if field.default else {on: text, off: argparse.SUPPRESS}
+    group.add_argument(on, action="store_true", help=shown[on], **options)
+    group.add_argument(off, action="store_false", help=shown[off], **options)
+
+
+def _scalar_type(hint: Any) -> Any:
+    """What argparse makes of a word: a function with the name that its errors are to have."""
+    if not is_union(hint):
+        return hint
+    scalar, *others = (choice for choice in typing.get_args(hint) if choice is not type(None))
+    words = [word for choice in others for word in typing.get_args(choice)]
+    if not words:
+        return scalar
+
+    def parse(text: str) -> Any:
+        return text if text in words else scalar(text)
+
+    parse.__name__ = f"{scalar.__name__} or {' or '.join(words)}"
+    return parse

@@ -14,8 +14,8 @@ from sle_gan.errors import UserError
 
 EXAMPLES = """\
 examples:
-  train.py --data-folder flowers --resolution 256 --diff-augment --name flowers
-  train.py --data-folder flowers --resolution 256 --diff-augment --fid --name flowers
+  train.py --data-folder flowers --resolution 256 --name flowers
+  train.py --data-folder flowers --resolution 256 --fid --name flowers
   train.py --name flowers --resume                     go on after a stop
   train.py --name flowers --resume --steps 80000       go on for longer
   train.py --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses

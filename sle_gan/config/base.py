@@ -106,6 +106,13 @@ class TrainConfig:
         metavar="POLICY",
         group=AUGMENTATION,
     )
+    augment_probability: float | Literal["auto"] = option(
+        1.0,
+        "with which each transformation is applied to an image, 0 to 1; auto: it rises while the discriminator "
+        "recognises the training pictures, and falls while it does not",
+        metavar="P",
+        group=AUGMENTATION,
+    )
     flip: bool = option(True, "mirror each picture with probability one half", group=AUGMENTATION)
     fid: bool = option(
         False, "measure the FID of the averaged generator while training, and keep the best one", group=QUALITY
@@ -119,6 +126,9 @@ class TrainConfig:
     )
     fid_features_weights: str | None = option(
         None, "file with the feature network's weights, instead of a download", metavar="FILE", group=QUALITY
+    )
+    patience: int | None = option(
+        None, "with --fid: stop after N measurements without a better FID (default: never)", group=QUALITY
     )
     checkpoint_every: int = option(1000, "steps between checkpoints", group=KEPT)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints are kept", group=KEPT)
@@ -151,6 +161,7 @@ class TrainConfig:
             "keep_checkpoints",
             "sample_every",
             "fid_frequency",
+            "patience",
             "gradient_accumulation",
             "steps_per_call",
             "devices",
@@ -169,6 +180,8 @@ class TrainConfig:
         for name in self.policy_names:
             hint = suggestion(name, POLICIES)
             check(name in POLICIES, "--augment-policy", name, f"some of {','.join(POLICIES)}{hint}")
+        self._check_augment_probability()
+        check(self.patience is None or self.fid, "--patience", self.patience, "--fid beside it, which it waits for")
         if self.steps is not None and self.epochs is not None:
             raise UserError(f"--steps {self.steps} and --epochs {self.epochs} were both given; give one of them")
         check(
@@ -186,6 +199,17 @@ class TrainConfig:
         plain = self.name not in (".", "..") and not set(self.name) & {"/", "\\", "\0"}
         check(bool(self.name) and plain, "--name", self.name, "a plain folder name; --output-folder says where")
         return self
+
+    def _check_augment_probability(self) -> None:
+        value = self.augment_probability
+        check(
+            value == "auto" or 0 <= float(value) <= 1, "--augment-probability", value, "a number from 0 to 1, or auto"
+        )
+        if value != 1 and not (self.diff_augment and self.policy_names):
+            raise UserError(
+                f"--augment-probability {value} is of differentiable augmentation, and there is none; "
+                f"give {'an --augment-policy' if self.diff_augment else '--diff-augment'}, or leave it out"
+            )
 
     @property
     def policy_names(self) -> tuple[str, ...]:
@@ -259,8 +283,13 @@ def suggestion(name: str, names: typing.Sequence[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def is_union(hint: Any) -> bool:
+    """Whether a type hint is `A | B`; with a Literal among them Python makes another class of it."""
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+
+
 def _fits(value: Any, hint: Any) -> bool:
-    if isinstance(hint, types.UnionType):
+    if is_union(hint):
         return any(_fits(value, choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
@@ -270,7 +299,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _describe(hint: Any) -> str:
-    if isinstance(hint, types.UnionType):
+    if is_union(hint):
         return " or ".join(_describe(choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(typing.get_args(hint))

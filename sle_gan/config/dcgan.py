@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, TrainConfig, check, flag, option
+from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, check, flag, option
+from sle_gan.config.latent import LatentConfig
 
 
 @dataclass(frozen=True)
-class DCGANConfig(TrainConfig):
+class DCGANConfig(LatentConfig):
     """Settings of a DCGAN's training; the defaults are those of PyTorch's DCGAN tutorial, flips and average aside."""
 
     model: ClassVar[str] = "dcgan"

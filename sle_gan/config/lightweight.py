@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, TrainConfig, check, option
+from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, check, option
+from sle_gan.config.latent import LatentConfig
 from sle_gan.errors import UserError
 
 
 @dataclass(frozen=True)
-class LightweightConfig(TrainConfig):
+class LightweightConfig(LatentConfig):
     """Settings of a lightweight GAN's training; networks, losses and Adam as huggan's command has them by default."""
 
     model: ClassVar[str] = "lightweight"
@@ -74,6 +75,15 @@ class LightweightConfig(TrainConfig):
                 f"--dual-contrast-loss contrasts whole images, and --disc-output-size is {self.disc_output_size}; "
                 "give --disc-output-size 1 or leave --dual-contrast-loss out"
             )
+        for name, value, off in (
+            ("--augment-probability", self.augment_probability, self.augment_probability != "auto"),
+            ("--lecam", self.lecam, not self.lecam),
+        ):
+            if self.dual_contrast_loss and not off:
+                raise UserError(
+                    f"{name} {value} needs logits that mean something by themselves, and under --dual-contrast-loss "
+                    "only their differences do; leave one of the two out"
+                )
         weight = self.gradient_penalty
         check(math.isfinite(weight) and weight >= 0, "--gradient-penalty", weight, "a number of at least 0")
         return self

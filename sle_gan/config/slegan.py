@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sle_gan.config.base import NETWORKS, TRAINING, TrainConfig, check, option
+from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, check, option
+from sle_gan.config.latent import LatentConfig
 
 
 @dataclass(frozen=True)
-class SLEGANConfig(TrainConfig):
+class SLEGANConfig(LatentConfig):
     """Settings of an SLE-GAN's training. `SLEGANConfig(data_folder="flowers").validated()` is a complete one."""
 
     model: ClassVar[str] = "slegan"
@@ -45,6 +46,15 @@ class SLEGANConfig(TrainConfig):
         "VGG16 weights for --reconstruction-loss perceptual, instead of a download",
         metavar="FILE",
         group=TRAINING,
+    )
+    diff_augment: bool = option(
+        True, "augment all that the discriminator sees, differentiably (DiffAugment)", group=AUGMENTATION
+    )
+    augment_policy: str = option(
+        "color,translation",
+        "what DiffAugment does, separated by commas; cutout can be added",
+        metavar="POLICY",
+        group=AUGMENTATION,
     )
     crop: Literal["center", "random"] = option(
         "center", "which part of the image the part decoder redraws", group=TRAINING

@@ -29,6 +29,33 @@ class Phase(NamedTuple):
     run: Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
 
 
+class Judged(NamedTuple):
+    """What a discriminator makes of images, as all GANs tell it.
+
+    losses: named scalars, whose sum it minimises.
+    real, fake: its logits of real and of generated images, tensors of any shape. Whatever a loss may want, here they
+        are higher for images that pass for real. Empty for images that were not looked at, and where logits say
+        something about pairs of images only.
+    """
+
+    losses: dict[str, Any]
+    real: Sequence[Any] = ()
+    fake: Sequence[Any] = ()
+
+    def joined(self, other: Judged) -> Judged:
+        """The losses and logits of both."""
+        return Judged({**self.losses, **other.losses}, [*self.real, *other.real], [*self.fake, *other.fake])
+
+    def detached(self) -> Judged:
+        """With logits that no gradient flows into."""
+        logits = ([ops.stop_gradient(each) for each in kind] for kind in (self.real, self.fake))
+        return Judged(self.losses, *logits)
+
+    def cotangents(self, losses: Mapping[str, Any]) -> Judged:
+        """Those of the losses, and none of the logits."""
+        return Judged(dict(losses), *([ops.zeros_like(each) for each in kind] for kind in (self.real, self.fake)))
+
+
 class GAN(ABC):
     """Networks, optimizers and a train step. Touches neither disk nor terminal.
 

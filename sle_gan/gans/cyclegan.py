@@ -13,9 +13,10 @@ from keras import ops
 from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS, CycleGANConfig
 from sle_gan.errors import UserError
-from sle_gan.gans.base import GAN, Batch, Phase
+from sle_gan.gans.base import GAN, Batch, Judged, Phase
 from sle_gan.gans.image_pool import ImagePool
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
+from sle_gan.gans.overfitting import Augmentation
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
@@ -26,6 +27,8 @@ _LOSSES = {
     "lsgan": (losses.least_squares_real, losses.least_squares_fake, losses.least_squares_generator),
     "hinge": (losses.hinge_real, losses.hinge_fake, losses.hinge_generator),
 }
+# The logit at which a discriminator is in doubt: half way between the targets 0 and 1, or between the margins.
+_BOUNDARIES = {"lsgan": 0.5, "hinge": 0.0}
 
 
 class Way(NamedTuple):
@@ -33,7 +36,7 @@ class Way(NamedTuple):
 
     source, target: domains, "A" and "B" or the other way round.
     there, back: the generators of this way and of the other one.
-    judge, optimizer, pool: of the target domain.
+    judge, optimizer, pool, augmentation: of the target domain.
     """
 
     source: str
@@ -43,6 +46,7 @@ class Way(NamedTuple):
     judge: PatchDiscriminator
     optimizer: Any
     pool: ImagePool
+    augmentation: Augmentation
 
 
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
@@ -95,7 +99,9 @@ class CycleGAN(GAN):
             judge = judges[target]
             optimizer = adam(config, self.rates[1], judge, f"{judge.name}_adam", *betas)
             pool = ImagePool(config.pool_size, (config.resolution, config.resolution, channels), f"pool_{target}")
-            ways.append(Way(source, target, there, back, judge, optimizer, pool))
+            # Each discriminator has its own probability: the domains differ in size.
+            augmentation = Augmentation(config, f"augmentation_{target}")
+            ways.append(Way(source, target, there, back, judge, optimizer, pool, augmentation))
         self.ways = tuple(ways)
 
     def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
@@ -120,7 +126,8 @@ class CycleGAN(GAN):
 
     @property
     def buffers(self) -> dict[str, keras.Variable]:
-        return {name: variable for way in self.ways for name, variable in way.pool.variables.items()}
+        state = [each.variables for way in self.ways for each in (way.pool, way.augmentation)]
+        return {name: variable for variables in state for name, variable in variables.items()}
 
     @property
     def exports(self) -> dict[str, Network]:
@@ -166,6 +173,10 @@ class CycleGAN(GAN):
         self._update_generators(gradients)
         return logs
 
+    def end_step(self, random: engine.RandomStream) -> None:
+        for way in self.ways:
+            way.augmentation.end_step(random.step)
+
     def _prepare(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
         """uint8 images of both domains -> float in (-1, 1), mirrored at random."""
         images = {domain: pixels.to_model(images) for domain, images in zip("AB", batch)}
@@ -186,19 +197,21 @@ class CycleGAN(GAN):
         # The discriminator sees every image apart from the others: both batches may go through as one.
         both = ops.concatenate(
             [
-                self._augment(images[domain], random.fold(f"augment real {domain}")),
-                self._augment(pooled, random.fold(f"augment pooled {domain}")),
+                *way.augmentation([images[domain]], random.fold(f"augment real {domain}")),
+                *way.augmentation([pooled], random.fold(f"augment pooled {domain}")),
             ]
         )
 
-        def judge() -> dict[str, Any]:
-            real_logits, fake_logits = ops.split(way.judge(both), 2)
-            return {f"real_{domain}": real_loss(real_logits), f"fake_{domain}": fake_loss(fake_logits)}
+        def judge() -> Judged:
+            real, fake = ops.split(way.judge(both), 2)
+            d_losses = {f"real_{domain}": real_loss(real), f"fake_{domain}": fake_loss(fake)}
+            return Judged(d_losses, [real], [fake]).detached()
 
-        d_losses, pull = engine.vjp(judge, way.judge.trainable_variables)
-        gradients, _ = pull(cotangents(d_losses, way.optimizer))
+        judged, pull = engine.vjp(judge, way.judge.trainable_variables)
+        gradients, _ = pull(judged.cotangents(cotangents(judged.losses, way.optimizer)))
         way.optimizer.apply(gradients, way.judge.trainable_variables)
-        return d_losses
+        observed = way.augmentation.observe(judged.real, _BOUNDARIES[self.config.gan_loss])
+        return {**judged.losses, **{f"{name}_{domain}": value for name, value in observed.items()}}
 
     def _add_gradients(
         self,
@@ -213,7 +226,7 @@ class CycleGAN(GAN):
         source = images[way.source]
 
         def fool_and_return(fakes: Any) -> dict[str, Any]:
-            logits = way.judge(self._augment(fakes, random.fold(f"augment fake {way.target}")))
+            logits = way.judge(*way.augmentation([fakes], random.fold(f"augment fake {way.target}")))
             return {
                 f"generator_{way.source}{way.target}": _LOSSES[self.config.gan_loss][2](logits),
                 f"cycle_{way.source}": losses.l1(way.back(fakes), source),
@@ -246,10 +259,6 @@ class CycleGAN(GAN):
     def _update_generators(self, gradients: dict[str, list[Any]]) -> None:
         variables = self.a_to_b.trainable_variables + self.b_to_a.trainable_variables
         self.generator_optimizer.apply(gradients[self.a_to_b.name] + gradients[self.b_to_a.name], variables)
-
-    def _augment(self, images: Any, seed: engine.RandomStream) -> Any:
-        policy = self.config.policy_names if self.config.diff_augment else ()
-        return augment.diff_augment([images], policy, seed)[0]
 
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
         raise UserError("a CycleGAN makes no pictures from seeds, it translates: use translate.py")

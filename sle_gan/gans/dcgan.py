@@ -10,6 +10,7 @@ from keras import ops
 
 from sle_gan import augment, engine, losses
 from sle_gan.config import CHANNELS, DCGANConfig
+from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 
@@ -58,14 +59,16 @@ class DCGAN(LatentGAN):
         # One after the other, as in the tutorial: batch norm sees real and generated images apart.
         return self._judge_real, self._judge_fake
 
-    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         del fakes
         real = self._add_noise(self.prepare_real(images, random), random.fold("real"))
-        return {"real": losses.cross_entropy(self.discriminator(real, training=True), self.real_target)}
+        logits = self.discriminator(real, training=True)
+        return Judged({"real": losses.cross_entropy(logits, self.real_target)}, real=[logits])
 
-    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         del images, random
-        return {"fake": losses.cross_entropy(self.discriminator(*fakes, training=True), self.fake_target)}
+        logits = self.discriminator(*fakes, training=True)
+        return Judged({"fake": losses.cross_entropy(logits, self.fake_target)}, fake=[logits])
 
     def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         del images, random

@@ -13,19 +13,22 @@ from keras import ops
 
 from sle_gan import augment, engine, pixels
 from sle_gan.config import TrainConfig
-from sle_gan.gans.base import GAN, Batch, Phase, update_average
+from sle_gan.gans.base import GAN, Batch, Judged, Phase, update_average
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
+from sle_gan.gans.overfitting import Augmentation, LeCam
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
 
-# (images uint8, generated images, random numbers) -> losses by name.
-Judgement = Callable[[Any, list[Any], engine.RandomStream], dict[str, Any]]
+# (images uint8, generated images, random numbers) -> losses and logits.
+Judgement = Callable[[Any, list[Any], engine.RandomStream], Judged]
 
 
 class LatentGAN(GAN):
     """A generator that draws images from latents, the average of it that is exported, and a discriminator.
 
     A subclass says how images are generated and what both networks minimise: `_generate`, `_judgements` and `_fool`.
+    With the logits that its judgements return it has D_sign, adaptive augmentation (of all that goes through
+    `_augment`) and LeCam for nothing.
 
     Args:
         config: validated settings, with a `latent`.
@@ -53,6 +56,8 @@ class LatentGAN(GAN):
         rates = config.G_learning_rate, config.D_learning_rate
         self.generator_optimizer = adam(config, rates[0], self.generator, "generator_adam", beta_2=beta_2)
         self.discriminator_optimizer = adam(config, rates[1], self.discriminator, "discriminator_adam", beta_2=beta_2)
+        self._augmentation = Augmentation(config)
+        self._lecams = {"discriminator": LeCam(self.config.lecam)}  # one for each discriminator
 
     @abstractmethod
     def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
@@ -64,7 +69,7 @@ class LatentGAN(GAN):
 
     @abstractmethod
     def _judgements(self) -> Sequence[Judgement]:
-        """The discriminator's losses, in parts that have no more in common than its weights.
+        """The discriminator's losses and logits, in parts that have no more in common than its weights.
 
         Each is differentiated for itself, one after the other: the maps of one are gone when the next begins.
         """
@@ -84,6 +89,11 @@ class LatentGAN(GAN):
     @property
     def optimizers(self) -> dict[str, Any]:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+
+    @property
+    def buffers(self) -> dict[str, keras.Variable]:
+        state = [self._augmentation.variables, *(lecam.variables for lecam in self._lecams.values())]
+        return {name: variable for variables in state for name, variable in variables.items()}
 
     @property
     def exports(self) -> dict[str, Network]:
@@ -117,6 +127,9 @@ class LatentGAN(GAN):
 
     def end_step(self, random: engine.RandomStream) -> None:
         update_average(self.averaged, self.generator, random.step + 1, self.config.ema_decay)
+        self._augmentation.end_step(random.step)
+        for lecam in self._lecams.values():
+            lecam.end_step()
 
     def _differentiable_fakes(
         self, batch_size: int, random: engine.RandomStream
@@ -125,37 +138,44 @@ class LatentGAN(GAN):
         return engine.vjp(lambda: self._generate(batch_size, random), self.generator.trainable_variables)
 
     def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        variables = self.discriminator.trainable_variables
-        logs, gradients = self._judge_with(
-            self.discriminator, self.discriminator_optimizer, self._judgements(), images, fakes, random
-        )
+        """Updates whatever judges; the one place where all logits of the images are known."""
+        judged = self._train_discriminator(images, fakes, random)
+        return {**judged.losses, **(self._augmentation.observe(judged.real) if judged.real else {})}
+
+    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+        judged, gradients = self._judge_with("discriminator", self._judgements(), images, fakes, random)
         penalties, more = self._regularize(images, random)
         if penalties:
             gradients = add_gradients(gradients, more)
-        self.discriminator_optimizer.apply(gradients, variables)
-        return {**logs, **penalties}
+        self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
+        return judged.joined(Judged(penalties))
 
-    @staticmethod
     def _judge_with(
-        network: Network,
-        optimizer: Any,
+        self,
+        key: str,
         judgements: Sequence[Judgement],
         images: Any,
         fakes: list[Any],
         random: engine.RandomStream,
-    ) -> tuple[dict[str, Any], list[Any]]:
-        """The losses of a discriminator by name, and their gradients to its variables."""
-        logs: dict[str, Any] = {}
+    ) -> tuple[Judged, list[Any]]:
+        """What the discriminator of this name makes of the images, LeCam included, and its variables' gradients."""
+        variables, lecam, whole = self.networks[key].trainable_variables, self._lecams[key], Judged({})
         gradients: list[Any] = []
+
+        def minimised(judge: Judgement, images: Any, fakes: list[Any]) -> Judged:
+            judged = judge(images, fakes, random)
+            return judged.joined(Judged(lecam.terms(judged.real, judged.fake))).detached()
+
         for judge in judgements:
             seen = engine.after((images, fakes), gradients)
-            d_losses, pull = engine.vjp(functools.partial(judge, *seen, random), network.trainable_variables)
-            more, _ = pull(cotangents(d_losses, optimizer))
+            judged, pull = engine.vjp(functools.partial(minimised, judge, *seen), variables)
+            more, _ = pull(judged.cotangents(cotangents(judged.losses, self.optimizers[key])))
             # Waiting keeps TensorFlow from joining this sum with those inside of the gradients, which it does in one
             # order in a single step and in another one in a loop of steps.
             gradients = add_gradients(engine.after(gradients, more), more)
-            logs |= d_losses
-        return logs, gradients
+            whole = whole.joined(judged)
+        lecam.observe(whole.real, whole.fake)
+        return whole, gradients
 
     def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
         """Losses of the discriminator that are gradients themselves, and what they add to its gradients."""
@@ -180,9 +200,8 @@ class LatentGAN(GAN):
         return augment.random_flip(real, random.fold("flip")) if self.config.flip else real
 
     def _augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
-        """DiffAugment, the same of every scale of an image."""
-        policy = self.config.policy_names if self.config.diff_augment else ()
-        return augment.diff_augment(scales, policy, seed)
+        """DiffAugment with the present probability, the same of every scale of an image."""
+        return self._augmentation(scales, seed)
 
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
         return generate_images(self.averaged, seeds)

@@ -11,6 +11,7 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS, LightweightConfig
+from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import cotangents
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
@@ -59,27 +60,29 @@ class LightweightGAN(LatentGAN):
     def _judgements(self) -> Sequence[Judgement]:
         return (self._judge,)  # the dual contrastive loss compares real images with generated ones
 
-    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         real = self.prepare_real(images, random)
         quadrant = keras.random.randint((), 0, 4, seed=random.shared("quadrant"))
         offset = (quadrant // 2 * 8, quadrant % 2 * 8)  # row and column of one of four quarters of the 16x16 map
         seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
-        return {
-            **self._divergence(seen, self.discriminator(*fakes, training=True)),
-            **{
-                f"reconstruct_{key}": losses.mse(to_unit(seen[key]), to_unit(decoder_target(real, key, offset)))
-                for key in self.discriminator.decoders
-            },
+        judged = self._divergence(seen, self.discriminator(*fakes, training=True))
+        reconstructions = {
+            f"reconstruct_{key}": losses.mse(to_unit(seen[key]), to_unit(decoder_target(real, key, offset)))
+            for key in self.discriminator.decoders
         }
+        return judged._replace(losses={**judged.losses, **reconstructions})
 
-    def _divergence(self, real: Mapping[str, Any], fake: Mapping[str, Any]) -> dict[str, Any]:
+    def _divergence(self, real: Mapping[str, Any], fake: Mapping[str, Any]) -> Judged:
         """What D minimises of its judgements of real and generated images, both scales with the same weight."""
         if self.config.dual_contrast_loss:
-            return {"real_fake": sum(self._contrast(real[scale], fake[scale]) for scale in SCALES)}
-        return {
-            "real": sum(losses.hinge_real(-real[scale]) for scale in SCALES),
-            "fake": sum(losses.hinge_fake(-fake[scale]) for scale in SCALES),
+            # Differences of logits are all that it sees: a single logit, or its sign, means nothing.
+            return Judged({"real_fake": sum(self._contrast(real[scale], fake[scale]) for scale in SCALES)})
+        reals, fakes = ([-seen[scale] for scale in SCALES] for seen in (real, fake))
+        d_losses = {
+            "real": sum(losses.hinge_real(logits) for logits in reals),
+            "fake": sum(losses.hinge_fake(logits) for logits in fakes),
         }
+        return Judged(d_losses, reals, fakes)
 
     @staticmethod
     def _contrast(ones: Any, others: Any) -> Any:

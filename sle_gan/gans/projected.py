@@ -16,9 +16,10 @@ from sle_gan import engine, losses
 from sle_gan.config import ProjectedConfig
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
-from sle_gan.gans.base import Phase
+from sle_gan.gans.base import Judged, Phase
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import adam, compute_precision
+from sle_gan.gans.overfitting import LeCam
 from sle_gan.gans.slegan import SLEGAN, perceptual_features
 from sle_gan.models.layers import constant_singular_vectors
 from sle_gan.models.network import Network
@@ -49,6 +50,7 @@ class ProjectedGAN(SLEGAN):
             with compute_precision(config):
                 self.heads = self._make_heads()
             self.heads_optimizer = adam(config, config.D_learning_rate, self.heads, "heads_adam", 0.0, 0.99)
+            self._lecams["heads"] = LeCam(config.lecam, "lecam_heads")
 
     @classmethod
     def create(cls, config: Any) -> ProjectedGAN:
@@ -103,26 +105,26 @@ class ProjectedGAN(SLEGAN):
     def _head_judgements(self) -> Sequence[Judgement]:
         return self._judge_real_maps, self._judge_fake_maps
 
-    def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        logs = super()._update_discriminator(images, fakes, random)
+    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+        judged = super()._train_discriminator(images, fakes, random)
         if self.own:
-            judgements = self._head_judgements()
-            more, gradients = self._judge_with(self.heads, self.heads_optimizer, judgements, images, fakes, random)
+            more, gradients = self._judge_with("heads", self._head_judgements(), images, fakes, random)
             self.heads_optimizer.apply(gradients, self.heads.trainable_variables)
-            logs |= more
-        return logs
+            judged = judged.joined(more)
+        return judged
 
-    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         return super()._judge_fake(images, fakes[:SCALES], random)
 
-    def _judge_real_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_real_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         del fakes
-        maps = self.look(self.prepare_real(images, random))
-        return {"projected_real": losses.hinge_real(self._judge_maps(maps))}
+        logits = self._judge_maps(self.look(self.prepare_real(images, random)))
+        return Judged({"projected_real": losses.hinge_real(logits)}, real=[logits])
 
-    def _judge_fake_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_fake_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         del images, random
-        return {"projected_fake": losses.hinge_fake(self._judge_maps(fakes[SCALES:]))}
+        logits = self._judge_maps(fakes[SCALES:])
+        return Judged({"projected_fake": losses.hinge_fake(logits)}, fake=[logits])
 
     def _judge_maps(self, maps: list[Any]) -> Any:
         with constant_singular_vectors():

@@ -13,6 +13,7 @@ from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS, SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
+from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
@@ -77,7 +78,7 @@ class SLEGAN(LatentGAN):
     def _judgements(self) -> Sequence[Judgement]:
         return self._judge_real, self._judge_fake
 
-    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         del fakes
         real = self.prepare_real(images, random)
         offset: Any = (4, 4)
@@ -87,18 +88,19 @@ class SLEGAN(LatentGAN):
             seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
         targets = {"full": real, "small": real, "part": crop_part(real, offset)}
         size = self.discriminator.small_resolution
-        return {
+        d_losses = {
             "real": losses.hinge_real(seen["logits"], self._margins(images, random.fold("real"))),
             **{
                 f"reconstruct_{key}": self.reconstruction_loss(seen[key], downsample_nearest(target, size))
                 for key, target in targets.items()
             },
         }
+        return Judged(d_losses, real=[seen["logits"]])
 
-    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
         with constant_singular_vectors():
             logits = self.discriminator(*fakes, training=True)
-        return {"fake": losses.hinge_fake(logits, self._margins(images, random.fold("fake")))}
+        return Judged({"fake": losses.hinge_fake(logits, self._margins(images, random.fold("fake")))}, fake=[logits])
 
     @staticmethod
     def _margins(images: Any, seed: engine.RandomStream) -> Any:

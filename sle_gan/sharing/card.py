@@ -223,7 +223,9 @@ def _training(shared: Shared) -> str:
             )
         )
     if facts.settings.get("diff_augment"):
-        rows.append(("augmentation", f"differentiable: {facts.settings.get('augment_policy', 'yes')}"))
+        probability = facts.settings.get("augment_probability", 1.0)
+        how = "" if probability == 1 else f", probability {probability}"
+        rows.append(("augmentation", f"differentiable: {facts.settings.get('augment_policy', 'yes')}{how}"))
     start = "other weights, whose licence may bind these" if facts.from_weights else "random weights"
     rows.append(("started from", start))
     command = f"\nThe training's settings as a command:\n\n```\n{facts.command}\n```\n"

@@ -156,6 +156,9 @@ def _seconds(lines: list[dict[str, Any]], config: TrainConfig) -> tuple[float | 
     return sum(durations), lines[-1]["time"] - lines[0]["time"] + durations[0]
 
 
+_WORDS = ("augment_policy", "augment_probability", "value_range")  # settings of words that are none of the user's
+
+
 def shareable_settings(config: TrainConfig) -> dict[str, Any]:
     """Numbers, switches and choices among given words: no text of the user's, such as a path or a name."""
     hints = typing.get_type_hints(type(config))
@@ -163,7 +166,7 @@ def shareable_settings(config: TrainConfig) -> dict[str, Any]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         chosen = typing.get_origin(hints[field.name]) is Literal
-        if isinstance(value, (bool, int, float)) or chosen or field.name in ("augment_policy", "value_range"):
+        if isinstance(value, (bool, int, float)) or chosen or field.name in _WORDS:
             settings[field.name] = value
     return settings
 

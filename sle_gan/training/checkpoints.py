@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 FORMAT = "sle_gan.checkpoint/1"
 META = "meta.json"
 
+# Running numbers of settings that may change when a run is resumed (`sle_gan.gans.overfitting`): where a checkpoint has
+# none, they start anew.
+OPTIONAL = ("buffer/augmentation", "buffer/lecam")
+
 
 class Checkpoint(NamedTuple):
     """Where a checkpoint is and how far training had come."""
@@ -62,11 +66,18 @@ def write(path: Path, arrays: Iterable[tuple[str, np.ndarray]], meta: Mapping[st
 def load(path: Path, state: Mapping[str, keras.Variable]) -> dict[str, Any]:
     """Reads the whole file, checks it against the state, then assigns all of it. Returns the meta data.
 
+    State of `OPTIONAL` names that only one of the two has is left as it is.
+
     Raises:
         UserError: if the file is damaged, foreign or of other networks; nothing is assigned then.
     """
     meta, arrays = read(path)
-    weights.assign(state, arrays, f"the checkpoint {path} is of other networks")
+    apart = {name for name in state.keys() ^ arrays.keys() if name.startswith(OPTIONAL)}
+    weights.assign(
+        {name: variable for name, variable in state.items() if name not in apart},
+        {name: array for name, array in arrays.items() if name not in apart},
+        f"the checkpoint {path} is of other networks",
+    )
     return meta
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,8 @@ def draw_curves(log: Path, target: Path) -> None:
     if not lines:
         return
     steps = np.array([line["step"] for line in lines])
-    names = [name for name in lines[-1] if name not in ("step", "time", "images_per_second")]
-    reconstructions = [name for name in names if name.startswith(("reconstruct", "cycle", "identity"))]
-    penalties = [name for name in names if name.startswith("penalty")]  # of another order than the rest
-    panels = {
-        "adversarial losses": [name for name in names if name not in reconstructions + penalties],
-        "gradient penalty": penalties,
-        "reconstruction losses": reconstructions,
-        "images per second": ["images_per_second"],
-    }
-    panels = {title: keys for title, keys in panels.items() if keys}
+    panels = arrange(name for name in lines[-1] if name not in ("step", "time", "images_per_second"))
+    panels["images per second"] = ["images_per_second"]
     figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
     for axes, (title, keys) in zip(figure.subplots(1, len(panels)), panels.items()):
         for key in keys:
@@ -40,6 +33,23 @@ def draw_curves(log: Path, target: Path) -> None:
         axes.legend()
     with atomic_path(target) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
+
+
+# By the first words of the logs' names; what is not named here is an adversarial loss.
+_PANELS = {
+    "gradient penalty": ("penalty",),  # of another order than the rest
+    "LeCam regularisation": ("lecam",),
+    "reconstruction losses": ("reconstruct", "cycle", "identity"),
+    "overfitting: mean sign of D on real images": ("D_sign", "augment_probability"),
+}
+
+
+def arrange(names: Iterable[str]) -> dict[str, list[str]]:
+    """Which of the logs are drawn together: the panels' titles, each with the names of its curves."""
+    panels: dict[str, list[str]] = {"adversarial losses": [], **{title: [] for title in _PANELS}}
+    for name in names:
+        panels[next((t for t, words in _PANELS.items() if name.startswith(words)), "adversarial losses")].append(name)
+    return {title: names for title, names in panels.items() if names}
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -27,12 +27,14 @@ class Outcome(NamedTuple):
     """How a run ended.
 
     interrupted_by: the signal that this process received; SIGTERM where another process of the run received one.
+    gave_up: as many measurements as --patience allows brought no better FID.
     """
 
     step: int
     interrupted_by: signal.Signals | None
     waited_s: float
     elapsed_s: float
+    gave_up: bool = False
 
 
 class Trainer:
@@ -47,6 +49,7 @@ class Trainer:
         listener: hears of steps, pictures, scores and messages; see `Listeners` for several.
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
+        worse: measurements of the run that is resumed since its best.
     """
 
     def __init__(
@@ -59,10 +62,11 @@ class Trainer:
         listener: Listener,
         evaluation: Evaluation | None = None,
         best: Best | None = None,
+        worse: int = 0,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
         self.folder, self.checkpoints, self.listener = folder, checkpoints, listener
-        self.evaluation, self.best = evaluation, best
+        self.evaluation, self.best, self.worse = evaluation, best, worse
         self.config = gan.config
         self._saved: int | None = None
         self._step_started = 0.0
@@ -97,7 +101,7 @@ class Trainer:
             if show_first:
                 self._show(previews, first_step)
             self._step_started = time.perf_counter()
-            while step < last_step and not self.devices.any(signals.received is not None):
+            while step < last_step and not self.devices.any(signals.received is not None or self._gives_up()):
                 count = self._steps_of_a_call(step, last_step)
                 logs = train([loader.next()[1] for _ in range(count)], step)
                 self._report(step, logs)
@@ -108,7 +112,8 @@ class Trainer:
                     self._show(previews, step)
                 if step % self.config.checkpoint_every == 0:  # last: a resumed run lacks nothing of these steps
                     self._save(step)
-        interrupted_by = signals.received or (signal.SIGTERM if step < last_step else None)
+        gave_up = step < last_step and not signals.received and self._gives_up()
+        interrupted_by = signals.received or (signal.SIGTERM if step < last_step and not gave_up else None)
         if interrupted_by:
             who = interrupted_by.name if signals.received else "another process was told to stop"
             self.listener.on_message(f"{who}: stopping after step {step:,}, saving a checkpoint")
@@ -116,7 +121,11 @@ class Trainer:
             self._save(step)
         if self._saved != step:
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
-        return Outcome(step, interrupted_by, batches.waited_s, time.perf_counter() - started)
+        return Outcome(step, interrupted_by, batches.waited_s, time.perf_counter() - started, gave_up)
+
+    def _gives_up(self) -> bool:
+        """Whether as many measurements as --patience allows brought no better FID."""
+        return self.config.patience is not None and self.worse >= self.config.patience
 
     def _steps_of_a_call(self, step: int, last_step: int) -> int:
         """As many as usual, or fewer where that would pass a step after which something is to be done."""
@@ -157,6 +166,7 @@ class Trainer:
             "data": [dataset.digest for dataset in self.datasets],
             "pictures": [len(dataset) for dataset in self.datasets],
             "best": best,
+            "worse": self.worse,
             "constants": self.gan.constants,
         }
 
@@ -173,7 +183,15 @@ class Trainer:
         }
         self.listener.on_score(step, fid, protocol)
         if self.best is None or fid < self.best.fid:
+            self.worse = 0
             self._save_best(Best(step, fid, evaluation.protocol))
+        elif step > self.best.step:  # a run that was killed measures its best step again
+            self.worse += 1
+            if self._gives_up():
+                self.listener.on_message(
+                    f"step {step:,}: no FID of the last {self.worse} is better than {self.best.fid:.3f} of step "
+                    f"{self.best.step:,} (--patience {self.config.patience})"
+                )
         self._step_started = time.perf_counter()
 
     def _save_best(self, best: Best) -> None:

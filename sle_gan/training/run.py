@@ -9,11 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 
 from sle_gan import engine, weights
-from sle_gan.commands import command_line, resume_line, tensorboard_line
 from sle_gan.config import TrainConfig, flag
 from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
@@ -23,6 +23,7 @@ from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.training import listeners, transfer
 from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.exports import renew_exports
@@ -60,23 +61,26 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
     with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        first, best, new = _restore(gan, devices, datasets, checkpoints, last) if resume else (0, None, True)
+        restored = _restore(gan, devices, datasets, checkpoints, last) if resume else Restored()
+        first, best, worse, new = restored
+        if resume and evaluation:
+            best = evaluation.take_over(best, folder.log)
+            worse = worse if best else 0  # numbers of another ruler are no reason to stop
         outcome = Outcome(first, None, 0.0, 0.0)
-        best = evaluation.take_over(best, folder.log) if resume and evaluation else best
         with contextlib.closing(_listen(config, folder, first, last)) as heard:
             if first < last:
                 if resume:
                     heard.attempt(str(folder.config), lambda: folder.write_config(config))
                     heard.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, heard))
                 heard.on_message(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
-                trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best)
+                trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best, worse)
                 outcome = trainer.run(first, last, new, signals)
             _finish_exports(gan, folder, checkpoints, heard)
             heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
             heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
             if evaluation and not outcome.interrupted_by:
                 heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
-        _conclude(gan, folder, checkpoints, outcome, last)
+        conclude(gan, folder, checkpoints, outcome, last)
     return outcome
 
 
@@ -130,7 +134,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first, _, new = _restore(gan, devices, datasets, saved, last) if resume else (0, None, True)
+        first, _, _, new = _restore(gan, devices, datasets, saved, last) if resume else Restored()
         if first >= last:
             return Outcome(first, None, 0.0, 0.0)
         with (
@@ -307,18 +311,28 @@ def _load_weights(file: str, key: str, *networks: Network) -> None:
         weights.assign(weights.variables_by_path(network), arrays, complaint)
 
 
+class Restored(NamedTuple):
+    """How far a run had come: by default, nowhere.
+
+    step: how many are done.
+    best, worse: the best score, and how many measurements there were after it.
+    new: all steps were done elsewhere.
+    """
+
+    step: int = 0
+    best: Best | None = None
+    worse: int = 0
+    new: bool = True
+
+
 def _restore(
     gan: GAN,
     devices: engine.Devices,
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
-) -> tuple[int, Best | None, bool]:
-    """Loads the newest checkpoint into the GAN.
-
-    Returns:
-        How many steps are done, the best score so far, and whether all of them were done elsewhere.
-    """
+) -> Restored:
+    """Loads the newest checkpoint into the GAN."""
     with devices.scope():
         meta = checkpoints.load_newest(gan.state())
     _check_constants(gan, meta.get("constants", {}))
@@ -332,8 +346,10 @@ def _restore(
     if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     # The best score is that of the file which holds it: a run may be killed before its next checkpoint names it.
-    best = (checkpoints.best_meta() or meta).get("best")
-    return meta["step"], Best(*best) if best else None, elsewhere
+    saved = (checkpoints.best_meta() or meta).get("best")
+    best = Best(*saved) if saved else None
+    worse = meta.get("worse", 0) if best and best.step <= meta["step"] else 0
+    return Restored(meta["step"], best, worse, elsewhere)
 
 
 def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
@@ -361,34 +377,3 @@ def _look_for_copies(gan: GAN, evaluation: Evaluation, datasets: Sequence[Datase
     if drawn:
         save_png(drawn[0], folder.neighbours)
         print(drawn[1])
-
-
-def _conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
-    """Says how the run ended and where everything is."""
-    newest = checkpoints.newest()
-    minutes, seconds = divmod(round(outcome.elapsed_s), 60)
-    ending = f"stopped by {outcome.interrupted_by.name}" if outcome.interrupted_by else "finished"
-    if outcome.elapsed_s:
-        waited = 100 * outcome.waited_s / outcome.elapsed_s
-        print(
-            f"{ending} at step {outcome.step:,} of {last:,} after {minutes} min {seconds} s, "
-            f"{waited:.1f} % of it waiting for pictures"
-        )
-    else:
-        print(f"complete: all {last:,} steps were done before; give a larger --steps or --epochs to go on")
-    places = {
-        "generator": folder.path / next(iter(gan.exports)),
-        **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
-        **({"copies?": folder.neighbours} if folder.neighbours.exists() else {}),
-        "samples": folder.samples,
-        "curves": folder.curves,
-        "log": folder.log,
-        "TensorBoard": tensorboard_line(folder.tensorboard),
-        "checkpoint": newest.path if newest else "none",
-    }
-    script, flags = gan.usage(folder.path)
-    places["new images"] = command_line(script, **flags, engine=engine.name)
-    if outcome.step < last:
-        places["go on"] = resume_line(folder.path, engine.name)
-    for what, where in places.items():
-        print(f"  {what:12} {where}")

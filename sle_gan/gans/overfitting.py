@@ -1,0 +1,156 @@
+"""What is done where a discriminator learns its few pictures by heart: augmentation that follows it, and LeCam.
+
+Both keep running numbers as device state. Within a step these are constants, and what the step saw enters them at its
+end: so they are the same for all parts of an accumulated batch, which then equal one large batch. They belong to
+settings that may change in a run: a checkpoint without them starts them anew (`training.checkpoints.OPTIONAL`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from sle_gan import augment, engine, losses
+from sle_gan.config import TrainConfig
+
+SIGN_TARGET = 0.3
+SIGN_INTERVAL = 4  # steps
+KIMG_TO_FULL = 20  # thousand images in which the probability can rise from 0 to 1
+FIRST_PROBABILITY = 0.5
+
+LECAM_DECAY = 0.99
+
+
+def mean_sign(logits: Sequence[Any], boundary: float = 0.0) -> Any:
+    """Mean sign of real images' logits, each tensor of logits with the same weight: the share of overfitting.
+
+    1 where the discriminator calls every training picture real, 0 where it cannot tell.
+
+    Args:
+        logits: tensors of any shape, higher for real images.
+        boundary: the logit at which the discriminator is in doubt.
+    """
+    return sum(ops.mean(ops.sign(each - boundary)) for each in logits) / len(logits)
+
+
+class Augmentation:
+    """DiffAugment of all that one discriminator sees, each transformation of an image with the same probability.
+
+    With "auto" the probability follows that discriminator (ADA, arXiv 2006.06676): every `SIGN_INTERVAL` steps it rises
+    where the mean sign of the augmented real images' logits was above `SIGN_TARGET`, and falls where it was below.
+
+    Args:
+        config: validated settings.
+        name: of the variables.
+    """
+
+    def __init__(self, config: TrainConfig, name: str = "augmentation"):
+        self._policy = config.policy_names if config.diff_augment else ()
+        self._fixed = None if config.augment_probability == 1.0 else config.augment_probability
+        self._rate = config.batch_size * SIGN_INTERVAL / (1000 * KIMG_TO_FULL)
+        self.variables: dict[str, keras.Variable] = {}
+        if config.diff_augment and self._fixed == "auto":
+            self._probability = _variable(FIRST_PROBABILITY, (), f"{name}_probability")
+            self._signs = _variable(0.0, (2,), f"{name}_signs")  # their sum, and how many
+            self.variables = {f"{name}/probability": self._probability, f"{name}/signs": self._signs}
+
+    def __call__(self, scales: Sequence[Any], seed: engine.RandomStream) -> list[Any]:
+        """The batch (B, H, W, C) at one or more scales, augmented alike."""
+        return augment.diff_augment(scales, self._policy, seed, self._current)
+
+    @property
+    def _current(self) -> Any:
+        return ops.copy(self._probability) if self.variables else self._fixed  # a copy: its value at this point
+
+    def observe(self, logits: Sequence[Any], boundary: float = 0.0) -> dict[str, Any]:
+        """Takes the real images' logits into account, this replica's; returns what the log says about them."""
+        sign = mean_sign(logits, boundary)
+        if not self.variables:
+            return {"D_sign": sign}
+        self._signs.assign_add(ops.stack([_mean_over_replicas(sign), ops.ones(())]))
+        return {"D_sign": sign, "augment_probability": self._current}
+
+    def end_step(self, step: Any) -> None:
+        """Moves the probability, if it is time to.
+
+        Args:
+            step: number of steps that were done before this one.
+        """
+        if not self.variables:
+            return
+        signs = ops.copy(self._signs)
+        due = ops.equal((step + 1) % SIGN_INTERVAL, 0)
+        moved = self._current + self._rate * ops.sign(signs[0] / ops.maximum(signs[1], 1.0) - SIGN_TARGET)
+        self._probability.assign(ops.where(due, ops.clip(moved, 0.0, 1.0), self._current))
+        self._signs.assign(ops.where(due, 0.0, signs))
+
+
+class LeCam:
+    """A regularisation of the discriminator by running averages of its own logits (arXiv 2104.03310).
+
+    Real images' logits may not rise above the average of generated ones without a price, and the other way round.
+    The averages are those of the steps before; in the first step there are none, and no price.
+
+    Args:
+        weight: 0 for none.
+        name: of the losses and the variables; begins with "lecam".
+    """
+
+    def __init__(self, weight: float, name: str = "lecam"):
+        self._weight, self._name = weight, name
+        self.variables: dict[str, keras.Variable] = {}
+        if weight:
+            # Of real and of generated images; and of the number 1, by which the averages' start at 0 is undone.
+            self._averages = _variable(0.0, (3,), f"{name}_averages")
+            self._seen = _variable(0.0, (2, 2), f"{name}_seen")  # of each kind in this step: sum of means, how many
+            self.variables = {f"{name}/averages": self._averages, f"{name}/seen": self._seen}
+
+    def terms(self, real: Sequence[Any], fake: Sequence[Any]) -> dict[str, Any]:
+        """Weighted losses of real and of generated images' logits, of those that are given."""
+        if not self._weight:
+            return {}
+        averages = ops.copy(self._averages)
+        anchors = averages[:2] / ops.maximum(averages[2], 1.0 - LECAM_DECAY)
+        weight = ops.where(averages[2] > 0, self._weight, 0.0)
+        kinds = (("real", real, losses.lecam_real, anchors[1]), ("fake", fake, losses.lecam_fake, anchors[0]))
+        return {
+            f"{self._name}_{kind}": weight * sum(loss(each, anchor) for each in logits) / len(logits)
+            for kind, logits, loss, anchor in kinds
+            if logits
+        }
+
+    def observe(self, real: Sequence[Any], fake: Sequence[Any]) -> None:
+        """Takes the logits of this replica into account."""
+        if not self._weight:
+            return
+        for kind, logits in enumerate((real, fake)):
+            if logits:
+                mean = _mean_over_replicas(sum(ops.mean(each) for each in logits) / len(logits))
+                row = ops.stack([mean, ops.ones(())])
+                self._seen.assign_add(
+                    ops.stack([row, ops.zeros_like(row)] if kind == 0 else [ops.zeros_like(row), row])
+                )
+
+    def end_step(self) -> None:
+        """Moves the averages."""
+        if not self._weight:
+            return
+        seen = ops.copy(self._seen)
+        means = ops.append(seen[:, 0] / seen[:, 1], 1.0)
+        averages = ops.copy(self._averages)
+        self._averages.assign(LECAM_DECAY * averages + (1.0 - LECAM_DECAY) * means)
+        self._seen.assign(ops.zeros_like(seen))
+
+
+def _variable(value: float, shape: tuple[int, ...], name: str) -> keras.Variable:
+    """State that every replica computes alike."""
+    return keras.Variable(
+        keras.initializers.Constant(value), shape, trainable=False, name=name, aggregation="only_first_replica"
+    )
+
+
+def _mean_over_replicas(x: Any) -> Any:
+    return ops.mean(engine.all_gather(ops.reshape(x, (1,))))
