@@ -13,6 +13,7 @@ from sle_gan.cli import train
 from sle_gan.metrics import Scores
 from sle_gan.training import loop, run
 from sle_gan.training.checkpoints import CheckpointFolder, read_meta
+from sle_gan.training.evaluation import Evaluation
 from sle_gan.training.listeners import read_log
 
 
@@ -21,15 +22,16 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """FIDs by step, in place of measurements."""
     by_step: dict[int, float] = {}
 
-    class Scripted:
+    class Scripted(Evaluation):
         def __init__(self, *args: Any) -> None:
-            pass
+            self.protocol = {"count": 1}
 
         def score(self, gan: Any, domains: Any, step: int) -> Scores:
             del gan, domains
             return Scores({"fid": by_step[step]}, {"extractor": "none", "fake": {"count": 1}, "real": {"count": 1}})
 
     monkeypatch.setattr(run, "Evaluation", Scripted)
+    monkeypatch.setattr(run, "_look_for_copies", lambda *_: None)
     # Nothing is learned, nor are there pictures to look at: what is tested is when a run ends.
     monkeypatch.setattr(loop, "compile_step", lambda *_: lambda batches, k: [{"real": float(k)} for _ in batches])
     monkeypatch.setattr(loop.Trainer, "_show", lambda *_: None)

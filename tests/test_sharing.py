@@ -130,7 +130,7 @@ def test_the_card_says_what_the_run_recorded(shared: Path) -> None:
         "| training pictures | 1,360 |",
         "20 of 4 images = 0.1 passes",
         "10 s in training steps; 38 s by the clock",  # 20 steps of 0.5 s; from time 1002 to 1040, and the first step
-        "differentiable: color,translation,cutout",
+        "differentiable: color,translation",
         "other weights, whose licence may bind these",
         "--data-folder YOUR_PICTURES --resolution 64 --batch-size 4 --no-flip --fid",
         "50.50 | 512 generated pictures against all 1,360 training pictures",
