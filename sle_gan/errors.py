@@ -19,5 +19,9 @@ class TrainingStopped(RuntimeError):
 def shown(value: Any, most: int = 60) -> str:
     """Text out of a file as a message shows it: on one line, without control characters, at most so long."""
     text = str(value)
-    cut = text[:most] + ("..." if len(text) > most else "")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return printable(text[:most] + ("..." if len(text) > most else ""))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with what a terminal cannot show (control characters, stray bytes) escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import h5py
 
 TEMPORARY = ".*.tmp"  # glob pattern of the names that `atomic_path` gives
+_NAME_BYTES = 255  # what a file's name may have on every file system in use
+# What file systems answer that cannot sync a folder (SMB, some of FUSE's).
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     On any error the temporary file is removed and `target` is left as it was.
     """
     target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(target)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -31,9 +35,28 @@ def atomic_path(target: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(target.parent, os.O_RDONLY)  # the rename itself must survive a power failure
+    _sync_folder(target.parent)
+
+
+def temporary_beside(target: Path) -> Path:
+    """A path in the same folder whose name `TEMPORARY` matches, and is no longer than names may be."""
+    name, ending = target.name, f".{os.getpid()}.tmp"
+    while len(os.fsencode(name)) + len(ending) + 1 > _NAME_BYTES:
+        name = name[:-1]
+    return target.with_name(f".{name}{ending}")
+
+
+def _sync_folder(path: Path) -> None:
+    """The rename itself must survive a power failure, where the file system knows how."""
+    try:
+        folder = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder may be open for writing and closed for reading
+        return
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(folder)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+# What other projects call the weights of a model that is a folder or a repository.
+HUB_NAMES = ("model.pt", "pytorch_model.bin", "model.safetensors")
 _NAMES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".pth.tar", ".pt.tar")
 _BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, pickled
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,3 +97,24 @@ def torch_tensors(shared_folder: Path) -> dict[str, np.ndarray]:
     """The FID Inception under the pseudo-weights of golden/README.md, named and laid out as in PyTorch."""
     shapes = json.loads((shared_folder / "golden" / "inception_names.json").read_text())
     return {name: pseudo_weight(name, shape) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that every user of this machine can get to; pytest's own are closed."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No HOME and a user without an entry, as in a container that runs under any number."""
+
+    def unknown(user: object) -> None:
+        raise KeyError(user)
+
+    for name in ("HOME", "SLE_GAN_CACHE", "XDG_CACHE_HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)

@@ -153,8 +153,11 @@ def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_pat
 
 
 def test_dry_run_writes_no_run(pictures: Path, tmp_path: Path) -> None:
-    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
+    cache = tmp_path / "cache"
+    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
+                 "--cache-folder", cache)  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
     assert '"resolution": 64' in result.stdout and "would train SLEGAN" in result.stdout
     without = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
                   "--fid", "--fid-features-weights", tmp_path / "none.pth")  # fmt: skip
@@ -315,8 +318,10 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
     weights = ("--fid-features-weights", shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5")
     fid = ("--fid", "--fid-features", "mobilenet", *weights, "--fid-frequency", 2, "--fid-number-of-images", 12)
     output = ("--output-folder", tmp_path, "--name", "a")
-    result = run("train.py", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2)
+    result = run("train.py", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2,
+                 "--cache-folder", tmp_path / "cache")  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".json", ".npy", ".npz"]
     folder = tmp_path / "a"
     scored = [line for line in read_log(folder / "log.jsonl") if "fid" in line]
     assert [line["step"] for line in scored] == [2, 4]

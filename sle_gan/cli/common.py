@@ -8,6 +8,7 @@ import difflib
 import errno
 import importlib
 import importlib.util
+import io
 import os
 import sys
 import tempfile
@@ -18,8 +19,9 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO
 
 from sle_gan.config import HEADINGS, TrainConfig, flag
-from sle_gan.config.base import is_union
-from sle_gan.errors import TrainingStopped, UserError
+from sle_gan.config.base import is_path, is_union
+from sle_gan.errors import TrainingStopped, UserError, printable
+from sle_gan.paths import expanded, reason
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,11 +43,12 @@ def run(main: Callable[[], None]) -> NoReturn:
     """Runs a command: exit code 2 for the user's mistakes, 1 where training stops, one line for each."""
     prog = Path(sys.argv[0]).name
     _open_standard_streams()
+    _never_fail_to_print()
     try:
         main()
         code = 0
     except UserError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
+        print(f"{prog}: error: {printable(str(error))}", file=sys.stderr)
         code = 2
     except TrainingStopped as error:
         print(f"{prog}: stopped: {error}", file=sys.stderr)
@@ -53,6 +56,10 @@ def run(main: Callable[[], None]) -> NoReturn:
     except BrokenPipeError:  # `| head` closed our output: not worth a word
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:  # a file or folder that cannot be read or written, and that no check foresaw
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{prog}: error: {printable(f'{where}{reason(error)}')}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         code = 130
@@ -143,6 +150,20 @@ def lasting_console() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def _never_fail_to_print() -> None:
+    """A file's name may hold what the terminal's encoding lacks, or bytes that are no text: escaped, not an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before the start
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def user_path(text: str) -> str:
+    """The type of a flag that takes a file or folder: the text, with `~` in front replaced."""
+    try:
+        return expanded(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 ENGINES = ("tensorflow", "jax")
 
 
@@ -171,6 +192,21 @@ def _hidden(*modules: str) -> Iterator[None]:
             del sys.modules[module]
 
 
+@contextmanager
+def _some_home() -> Iterator[None]:
+    """Within it there is a home folder: where none is known, TensorFlow makes one that is called `~`."""
+    try:
+        known = bool(Path.home())
+    except RuntimeError:
+        known = False
+        os.environ["HOME"] = tempfile.gettempdir()  # as Keras does
+    try:
+        yield
+    finally:
+        if not known:
+            del os.environ["HOME"]
+
+
 def import_backend(engine: str) -> None:
     """Imports Keras with an engine, and without TensorFlow's start-up notices.
 
@@ -193,7 +229,10 @@ def import_backend(engine: str) -> None:
     with tempfile.TemporaryFile() as notices:
         try:
             os.dup2(notices.fileno(), 2)
-            with _hidden("matplotlib", *(["jax", "jaxlib"] if engine == "tensorflow" else ["tensorflow"])):
+            with (
+                _some_home(),
+                _hidden("matplotlib", *(["jax", "jaxlib"] if engine == "tensorflow" else ["tensorflow"])),
+            ):
                 importlib.import_module("sle_gan.engine")
         except BaseException:
             notices.seek(0)
@@ -235,7 +274,9 @@ def _add_flag(group: Any, field: dataclasses.Field[Any], hint: Any) -> None:
     if hint is bool:
         _add_switch(group, field, text, options)
         return
-    if typing.get_origin(hint) is Literal:
+    if is_path(field):
+        options |= {"type": user_path, "metavar": field.metadata["metavar"]}
+    elif typing.get_origin(hint) is Literal:
         options["choices"] = typing.get_args(hint)
     else:
         options["type"] = _scalar_type(hint)

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sle_gan.cli.common import Parser, import_backend
+from sle_gan.cli.common import Parser, import_backend, user_path
 from sle_gan.commands import command_line, resume_line
 from sle_gan.errors import UserError
+from sle_gan.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
     from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint
@@ -34,14 +35,25 @@ def make_parser() -> Parser:
         prog="convert.py", description="Convert PyTorch checkpoints to ours, FastGAN's also back.", epilog=EXAMPLES
     )
     parser.add_argument(
-        "--input", metavar="PATH", required=True, help="a .pth or model.pt; for --to-fastgan a run, a folder or an .h5"
+        "--input",
+        type=user_path,
+        metavar="PATH",
+        required=True,
+        help="a .pth or model.pt; for --to-fastgan a run, a folder or an .h5",
     )
     output = parser.add_mutually_exclusive_group(required=True)
-    output.add_argument("--output-folder", metavar="DIR", help=f"write {' and '.join(_WEIGHTS.values())} there")
     output.add_argument(
-        "--run-folder", metavar="DIR", help="make a run that goes on where the .pth stopped; DIR must not exist"
+        "--output-folder", type=user_path, metavar="DIR", help=f"write {' and '.join(_WEIGHTS.values())} there"
     )
-    output.add_argument("--to-fastgan", metavar="FILE", help="write a .pth that FastGAN's own code loads")
+    output.add_argument(
+        "--run-folder",
+        type=user_path,
+        metavar="DIR",
+        help="make a run that goes on where the .pth stopped; DIR must not exist",
+    )
+    output.add_argument(
+        "--to-fastgan", type=user_path, metavar="FILE", help="write a .pth that FastGAN's own code loads"
+    )
     return parser
 
 
@@ -60,6 +72,9 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--input {source} is no PyTorch file; expected a checkpoint such as all_50000.pth or model.pt")
     targets = [Path(arguments.output_folder) / name for name in _WEIGHTS.values()] if arguments.output_folder else []
     _check_free([*targets, *([Path(arguments.run_folder)] if arguments.run_folder else [])])
+    for flag, folder in (("--output-folder", arguments.output_folder), ("--run-folder", arguments.run_folder)):
+        if folder:
+            check_output_folder(flag, folder)
     checkpoint = read_torch(source)
     print(f"read {source}: {_describe(checkpoint)}")
     if arguments.run_folder and not isinstance(checkpoint, FastGANCheckpoint):
@@ -118,9 +133,8 @@ def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
 def _to_fastgan(source: Path, target: Path) -> None:
     if target.suffix != ".pth":
         raise UserError(f"--to-fastgan {target} is no .pth; expected a name such as all_50000.pth")
-    if not target.absolute().parent.is_dir():
-        raise UserError(f"--to-fastgan {target}: the folder it should go to does not exist")
     _check_free([target])
+    check_output_file("--to-fastgan", target)
     from sle_gan.convert import save_fastgan
     from sle_gan.training.fastgan import read_exported
 
@@ -141,7 +155,7 @@ def _to_fastgan(source: Path, target: Path) -> None:
 
 def _check_free(targets: list[Path]) -> None:
     for path in targets:
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             raise UserError(f"{path} exists and is not overwritten; delete it or choose another place")
 
 

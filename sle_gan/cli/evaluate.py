@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli import evaluate_neighbours
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
+from sle_gan.paths import check_output_file
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
@@ -61,9 +62,16 @@ def make_parser() -> Parser:
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--real", required=True, metavar="DIR_OR_STATS", help="folder of pictures, or .npz of `stats`")
+    parser.add_argument(
+        "--real",
+        type=user_path,
+        required=True,
+        metavar="DIR_OR_STATS",
+        help="folder of pictures, or .npz of `stats`",
+    )
     parser.add_argument(
         "--fake",
+        type=user_path,
         required=True,
         metavar="DIR_OR_WEIGHTS",
         help="folder of pictures, a run (its newest generator), generator weights (.h5, .pth), or .npz of `stats`",
@@ -86,13 +94,13 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="repeat FID over N resamples for its spread"
     )
-    parser.add_argument("--json", metavar="PATH", help="also write numbers and protocol to this file")
+    parser.add_argument("--json", type=user_path, metavar="PATH", help="also write numbers and protocol to this file")
     _add_common(parser)
 
 
 def _add_stats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--real", required=True, metavar="DIR", help="folder of pictures")
-    parser.add_argument("--output", required=True, metavar="PATH", help="the .npz to write")
+    parser.add_argument("--real", type=user_path, required=True, metavar="DIR", help="folder of pictures")
+    parser.add_argument("--output", type=user_path, required=True, metavar="PATH", help="the .npz to write")
     parser.add_argument(
         "--moments-only",
         action="store_true",
@@ -109,7 +117,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default="inception",
         help="inception: as published FID. The others: each compares only with itself (default: %(default)s)",
     )
-    parser.add_argument("--features-weights", metavar="PATH", help="file with the feature network's weights")
+    parser.add_argument(
+        "--features-weights", type=user_path, metavar="PATH", help="file with the feature network's weights"
+    )
     parser.add_argument(
         "--resolution",
         type=int,
@@ -151,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
 def _stats(options: argparse.Namespace) -> None:
     from sle_gan.features import load_extractor
 
-    _check_output("--output", options.output)
+    check_output_file("--output", options.output)
     check_reading(options, generator=False)
     check_folder("--real", options.real, at_least=2)
     import_engine_to_compute(options.engine)
@@ -204,7 +214,7 @@ def _checked_metrics(options: argparse.Namespace) -> tuple[str, ...]:
         raise UserError(f"--seed {options.seed}: expected a number from 0 up")
     check_bootstrap(options.bootstrap, metrics)
     if options.json:
-        _check_output("--json", options.json)
+        check_output_file("--json", options.json)
     return metrics
 
 
@@ -288,14 +298,6 @@ def _is_statistics(path: str) -> bool:
 
 def _is_generator(path: str) -> bool:
     return not Path(path).is_dir() and not _is_statistics(path)
-
-
-def _check_output(flag: str, path: str) -> None:
-    """Before the work and not after it."""
-    if not Path(path).absolute().parent.is_dir():
-        raise UserError(f"{flag} {path}: the folder it should go to does not exist")
-    if Path(path).is_dir():
-        raise UserError(f"{flag} {path}: that is a folder, expected the name of a file")
 
 
 def _write_json(path: str, scores: Scores) -> None:

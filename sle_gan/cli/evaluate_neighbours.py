@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sle_gan.cli.common import import_engine_to_compute
+from sle_gan.cli.common import import_engine_to_compute, user_path
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
+from sle_gan.paths import check_output_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,14 +29,15 @@ class _Set(NamedTuple):
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--real", required=True, metavar="DIR", help="folder of the training pictures")
+    parser.add_argument("--real", type=user_path, required=True, metavar="DIR", help="folder of the training pictures")
     parser.add_argument(
         "--fake",
+        type=user_path,
         required=True,
         metavar="DIR_OR_WEIGHTS",
         help="generator weights (.h5, .pth), a run or a shared model's folder, or a folder of pictures",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="the sheet to write, a .png")
+    parser.add_argument("--output", type=user_path, required=True, metavar="FILE", help="the sheet to write, a .png")
     parser.add_argument(
         "--count",
         type=int,
@@ -91,7 +93,7 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"{flag} {value}: expected at least 1")
     if options.seed < 0:
         raise UserError(f"--seed {options.seed}: expected a number from 0 up")
-    evaluate._check_output("--output", options.output)
+    check_output_file("--output", options.output)
     if Path(options.output).suffix.lower() != ".png":
         raise UserError(f"--output {options.output}: expected the name of a .png file")
     for flag, path in (("--real", options.real), ("--fake", options.fake)):

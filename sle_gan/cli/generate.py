@@ -7,9 +7,10 @@ import itertools
 import math
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
-from sle_gan.cli.sources import generator_of, is_model_folder
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.cli.sources import generator_of
 from sle_gan.errors import UserError
+from sle_gan.paths import check_output_file, check_output_folder, holds_model
 from sle_gan.words import counted
 
 EXAMPLES = """\
@@ -27,15 +28,22 @@ Image k comes from seed --seed + k and is named after it; it is the same in ever
 
 def make_parser() -> Parser:
     parser = Parser(prog="generate.py", description="Make pictures with a trained generator.", epilog=EXAMPLES)
-    parser.add_argument("--weights", metavar="FILE", help="generator_weights.h5 of a run, the run itself, or a .pth")
     parser.add_argument(
-        "--model", metavar="MODEL", help="instead: a shared model's folder, or its repository on a hub, user/name"
+        "--weights", type=user_path, metavar="FILE", help="generator_weights.h5 of a run, the run itself, or a .pth"
+    )
+    parser.add_argument(
+        "--model",
+        type=user_path,
+        metavar="MODEL",
+        help="instead: a shared model's folder, or its repository on a hub, user/name",
     )
     parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
     parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
-    parser.add_argument("--output-folder", metavar="DIR", help="write each picture as a PNG into this folder")
-    parser.add_argument("--grid", metavar="FILE", help="write all pictures as one, a .png or .jpg")
+    parser.add_argument(
+        "--output-folder", type=user_path, metavar="DIR", help="write each picture as a PNG into this folder"
+    )
+    parser.add_argument("--grid", type=user_path, metavar="FILE", help="write all pictures as one, a .png or .jpg")
     parser.add_argument(
         "--truncation",
         type=_truncation,
@@ -45,7 +53,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--interpolate", type=_at_least(2), metavar="N", help="a loop through N pictures, written to --video"
     )
-    parser.add_argument("--video", metavar="FILE", help="the animation, a .gif")
+    parser.add_argument("--video", type=user_path, metavar="FILE", help="the animation, a .gif")
     parser.add_argument(
         "--frames",
         type=_at_least(1),
@@ -60,7 +68,7 @@ def make_parser() -> Parser:
         "(a folder). Latents (B, latent) float32 -> images (B, R, R, C) uint8, with the noise that a call of the "
         "generator without noise has",
     )
-    parser.add_argument("--output", metavar="PATH", help="where --export writes; must not exist")
+    parser.add_argument("--output", type=user_path, metavar="PATH", help="where --export writes; must not exist")
     add_engine_flag(parser)
     return parser
 
@@ -78,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
     generator = generation.load_folded(weights)
+    _make_folders(arguments)
     if arguments.export:
         from sle_gan.export.exporter import export
 
@@ -113,7 +122,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("give either --weights FILE or --model FOLDER_OR_REPOSITORY")
     if arguments.revision and not arguments.model:
         raise UserError(f"--revision {arguments.revision} goes with --model USER/NAME")
-    if arguments.weights and not (Path(arguments.weights).is_file() or is_model_folder(arguments.weights)):
+    if arguments.weights and not (Path(arguments.weights).is_file() or holds_model(Path(arguments.weights))):
         raise UserError(f"--weights {arguments.weights}: there is no such file; give a run's generator_weights.h5")
     if bool(arguments.interpolate) != bool(arguments.video):
         raise UserError("--interpolate N and --video FILE.gif go together; give both")
@@ -131,13 +140,21 @@ def _check(arguments: argparse.Namespace) -> None:
         from sle_gan.export.formats import check
 
         check(arguments.export, arguments.output, arguments.engine)
-    try:
-        if arguments.output_folder:
-            Path(arguments.output_folder).mkdir(parents=True, exist_ok=True)
-        for file in filter(None, (arguments.grid, arguments.video)):
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+        check_output_file("--output", arguments.output, parents=True)
+    if arguments.output_folder:
+        check_output_folder("--output-folder", arguments.output_folder)
+    for flag, file in (("--grid", arguments.grid), ("--video", arguments.video)):
+        if file:
+            check_output_file(flag, file, parents=True)
+
+
+def _make_folders(arguments: argparse.Namespace) -> None:
+    """Makes the folders that the pictures go to, where they are missing."""
+    folders = [Path(file).parent for file in (arguments.grid, arguments.video) if file]
+    if arguments.output_folder:
+        folders.append(Path(arguments.output_folder))
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _own_weights(path: str) -> Path:
@@ -150,7 +167,7 @@ def _shared_weights(arguments: argparse.Namespace) -> Path:
     from sle_gan import hub
 
     folder = hub.local_folder(arguments.model, arguments.revision)
-    if not Path(arguments.model).expanduser().is_dir():
+    if not Path(arguments.model).is_dir():
         print(f"{arguments.model} is at commit {folder.name}")
     return hub.generator_file(folder)
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sle_gan.cli.sources import generator_of, is_model_folder
+from sle_gan.cli.sources import generator_of
 from sle_gan.config import config_from_dict, parse_value_range, read_config_file
 from sle_gan.errors import UserError
+from sle_gan.paths import holds_model
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def take_generator_of_run(options: argparse.Namespace) -> None:
     What the run knows of how its training pictures were read is taken over, unless flags say otherwise.
     """
     folder = Path(options.fake)
-    if not folder.is_dir() or not is_model_folder(folder):
+    if not folder.is_dir() or not holds_model(folder):
         return
     file = generator_of("--fake", options.fake)
     best = folder / f"best_{file.name}"
@@ -114,7 +115,7 @@ def check_folder(flag: str, path: str, at_least: int) -> None:
 
     if not Path(path).is_dir():
         raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of evaluate.py stats)")
-    if is_model_folder(path) or (Path(path).name == "samples" and is_model_folder(Path(path).parent)):
+    if holds_model(Path(path)) or (Path(path).name == "samples" and holds_model(Path(path).parent)):
         raise UserError(
             f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"
         )

@@ -6,9 +6,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.commands import command_line
 from sle_gan.errors import UserError
+from sle_gan.paths import check_output_folder
 
 EXAMPLES = """\
 examples:
@@ -31,8 +32,12 @@ def make_parser() -> Parser:
     )
     what = parser.add_argument_group("what is shared")
     what.add_argument("--name", metavar="NAME", help="a training run")
-    what.add_argument("--output-folder", default="runs", metavar="DIR", help="where run folders are (default runs)")
-    what.add_argument("--weights", metavar="FILE", help="instead of a run: a generator's weights, .h5 or .pth")
+    what.add_argument(
+        "--output-folder", type=user_path, default="runs", metavar="DIR", help="where run folders are (default runs)"
+    )
+    what.add_argument(
+        "--weights", type=user_path, metavar="FILE", help="instead of a run: a generator's weights, .h5 or .pth"
+    )
     what.add_argument("--last", action="store_true", help="of a run with --fid, the newest generator, not the best")
     what.add_argument(
         "--discriminator",
@@ -43,7 +48,12 @@ def make_parser() -> Parser:
         "--license", metavar="ID", help="of the weights, e.g. cc-by-4.0, cc0-1.0, mit, other (default: unknown)"
     )
     where = parser.add_argument_group("where to")
-    where.add_argument("--folder", metavar="DIR", help="write the model there; alone with --push: send what is there")
+    where.add_argument(
+        "--folder",
+        type=user_path,
+        metavar="DIR",
+        help="write the model there; alone with --push: send what is there",
+    )
     where.add_argument("--override", action="store_true", help="replace the shared model that is in --folder")
     where.add_argument("--push", metavar="USER/NAME", help="send it to this repository, which is made if need be")
     where.add_argument("--private", action="store_true", help="make the repository private")
@@ -127,6 +137,8 @@ def _check(arguments: argparse.Namespace) -> Path | None:
         raise UserError("--private goes with --push")
     if arguments.folder and (arguments.name or arguments.weights):
         check_target(Path(arguments.folder), arguments.override)
+        for folder in (Path(arguments.folder).absolute().parent, arguments.folder):  # it is made beside its place
+            check_output_folder("--folder", folder)
     if arguments.weights:
         if arguments.last or arguments.discriminator:
             raise UserError("--last and --discriminator go with --name")

@@ -7,16 +7,6 @@ from pathlib import Path
 from sle_gan.errors import UserError
 
 
-def is_model_folder(path: str | Path) -> bool:
-    """Whether this is the folder of a training run or of a shared model, and not one of pictures."""
-    from sle_gan.hub.files import CONFIG, is_weights
-
-    folder = Path(path)
-    if not (folder / CONFIG).is_file():
-        return False
-    return (folder / "checkpoints").is_dir() or any(is_weights(file.name) for file in folder.iterdir())
-
-
 def generator_of(flag: str, path: str | Path) -> Path:
     """The file with the generator of a model's folder: the newest one of a run.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from sle_gan.cli.common import Parser
+from sle_gan.cli.common import Parser, user_path
+from sle_gan.paths import check_output_folder
 from sle_gan.words import counted
 
 EXAMPLES = """\
@@ -17,12 +18,18 @@ examples:
 
 def make_parser() -> Parser:
     parser = Parser(prog="tiles.py", description="Cut a sheet of equal tiles into one PNG each.", epilog=EXAMPLES)
-    parser.add_argument("--sheet", required=True, metavar="FILE", help="the picture to cut; transparency is kept")
+    parser.add_argument(
+        "--sheet", type=user_path, required=True, metavar="FILE", help="the picture to cut; transparency is kept"
+    )
     parser.add_argument(
         "--tile", required=True, type=_tile, metavar="N|WxH", help="size of a tile in pixels, such as 24 or 60x90"
     )
     parser.add_argument(
-        "--output-folder", required=True, metavar="DIR", help="a new or empty folder for SHEET_0000.png, row by row"
+        "--output-folder",
+        type=user_path,
+        required=True,
+        metavar="DIR",
+        help="a new or empty folder for SHEET_0000.png, row by row",
     )
     return parser
 
@@ -30,6 +37,7 @@ def make_parser() -> Parser:
 def main(argv: list[str] | None = None) -> None:
     """Parses, cuts, says what was written."""
     arguments = make_parser().parse_args(argv)
+    check_output_folder("--output-folder", arguments.output_folder)
     from sle_gan.data.tiles import cut_sheet
 
     written, empty = cut_sheet(arguments.sheet, arguments.tile, arguments.output_folder)

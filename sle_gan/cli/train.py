@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend, lasting_console
+from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend, lasting_console, user_path
 from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
 from sle_gan.config.base import field_names
 from sle_gan.errors import UserError
+from sle_gan.paths import check_output_file, check_output_folder
 
 EXAMPLES = """\
 examples:
@@ -43,10 +44,13 @@ def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
     how.add_argument("--dry-run", action="store_true", help="check settings, pictures and weights; write no run")
     how.add_argument(
         "--preview-augmentation",
+        type=user_path,
         metavar="FILE",
         help="write a PNG of training pictures beside their augmented versions, and no run",
     )
-    parser.add_argument("--config", metavar="FILE", help="settings from a JSON file, such as a run's config.json")
+    parser.add_argument(
+        "--config", type=user_path, metavar="FILE", help="settings from a JSON file, such as a run's config.json"
+    )
     add_engine_flag(parser)
     add_flags(parser, config)
     return parser
@@ -66,10 +70,10 @@ def main(argv: list[str] | None = None) -> None:
         _check_folders(config)
     else:
         config = _new_config(given)
-        if preview:
-            _check_png("--preview-augmentation", preview)
-        else:
-            _check_place(config, override)
+    if preview:
+        _check_png("--preview-augmentation", preview)
+    else:
+        _check_place(config, resume, override)
     with lasting_console():
         import_backend(engine)
         from sle_gan.training import run, signals
@@ -87,9 +91,11 @@ def main(argv: list[str] | None = None) -> None:
 def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     """The settings' class of the GAN that the command line is about: its own --model, a file's, or a run's."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name, default in (("--model", None), ("--config", None), ("--name", "experiment"), ("--output-folder", "runs")):
-        first.add_argument(name, default=default)
-    first.add_argument("--init-from")
+    first.add_argument("--model")
+    first.add_argument("--name", default="experiment")
+    first.add_argument("--output-folder", type=user_path, default="runs")
+    for name in ("--config", "--init-from"):
+        first.add_argument(name, type=user_path)
     first.add_argument("--resume", action="store_true")
     try:
         seen = first.parse_known_args(argv)[0]
@@ -100,11 +106,13 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     if seen.config:
         return config_class(read_config_file(seen.config)["model"], f"--config {seen.config}")
     if seen.resume:
-        from sle_gan.training.run_folder import RunFolder, is_run
+        from sle_gan.training.run_folder import check_existing, is_run, read_run_config
 
         folder = Path(seen.output_folder) / seen.name
+        if not {"-h", "--help"} & set(argv):
+            check_existing(folder)  # before a flag of its GAN is called unknown
         if is_run(folder):
-            return config_class(read_config_file(RunFolder(folder).config)["model"], str(folder))
+            return type(read_run_config(folder))
     if seen.init_from:
         from sle_gan.training.transfer import source_settings
 
@@ -134,16 +142,21 @@ def _check_folders(config: TrainConfig) -> None:
             raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
 
 
-def _check_place(config: TrainConfig, override: bool) -> None:
-    from sle_gan.training.run_folder import check_new
+def _check_place(config: TrainConfig, resume: bool, override: bool) -> None:
+    from sle_gan.training.run_folder import check_new, check_usable
     from sle_gan.training.workers import read_workers
 
-    if not config.distributed or read_workers().index == 0:  # the first process makes the run
+    if config.cache_folder:
+        check_output_folder("--cache-folder", config.cache_folder)
+    if config.distributed and read_workers().index > 0:
+        return  # the first process makes the run
+    if resume:
+        check_usable(config.run_folder)
+    else:
         check_new(config, override)
 
 
 def _check_png(flag: str, file: str) -> None:
     if Path(file).suffix.lower() != ".png":
         raise UserError(f"{flag} {file} is no .png; expected a name such as augmentation.png")
-    if not Path(file).absolute().parent.is_dir():
-        raise UserError(f"{flag} {file}: the folder it should go to does not exist")
+    check_output_file(flag, file)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
+from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.config import parse_value_range
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
+from sle_gan.paths import check_output_file, check_output_folder
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def make_parser() -> Parser:
     )
     parser.add_argument(
         "--weights",
+        type=user_path,
         metavar="RUN_OR_FILE",
         required=True,
         help="a CycleGAN's run folder, one generator's .h5, or a PyTorch file or folder of huggan's layout",
@@ -46,13 +48,23 @@ def make_parser() -> Parser:
         "--direction", choices=("AB", "BA"), help="which of a run's two generators: from A to B (default) or back"
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--input", metavar="DIR_OR_FILE", help="the picture, or the folder of pictures, to translate")
-    what.add_argument("--source", metavar="FILE", help="translate what this generator makes: generator_weights.h5")
+    what.add_argument(
+        "--input",
+        type=user_path,
+        metavar="DIR_OR_FILE",
+        help="the picture, or the folder of pictures, to translate",
+    )
+    what.add_argument(
+        "--source", type=user_path, metavar="FILE", help="translate what this generator makes: generator_weights.h5"
+    )
     parser.add_argument("--count", type=int, metavar="N", help="with --source: how many pictures (default 16)")
     parser.add_argument("--seed", type=int, metavar="N", help="with --source: seed of the first one (default 0)")
-    parser.add_argument("--output-folder", metavar="DIR", help="write each translation as a PNG into this folder")
+    parser.add_argument(
+        "--output-folder", type=user_path, metavar="DIR", help="write each translation as a PNG into this folder"
+    )
     parser.add_argument(
         "--grid",
+        type=user_path,
         metavar="FILE",
         help=f"one .png or .jpg with pictures and translations side by side, the first {_GRID_PAIRS}",
     )
@@ -101,6 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.grid:
         pairs = len(cells) // 2
         columns = 2 * max(1, round((pairs / 2) ** 0.5))
+        Path(arguments.grid).parent.mkdir(parents=True, exist_ok=True)
         save_picture(make_grid(np.stack(cells), columns), arguments.grid)
         print(
             f"wrote a grid of {counted(pairs, 'picture')}, each with its translation to the right, to {arguments.grid}"
@@ -131,13 +144,10 @@ def _check(arguments: argparse.Namespace) -> None:
         folder = folder if folder.is_dir() else folder.parent
         if folder.resolve() == Path(arguments.output_folder).resolve():
             raise UserError(f"--output-folder {arguments.output_folder} is the input's own folder; choose another one")
-    try:
-        if arguments.output_folder:
-            Path(arguments.output_folder).mkdir(parents=True, exist_ok=True)
-        if arguments.grid:
-            Path(arguments.grid).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be made: {error.strerror}") from error
+    if arguments.output_folder:
+        check_output_folder("--output-folder", arguments.output_folder)
+    if arguments.grid:
+        check_output_file("--grid", arguments.grid, parents=True)
 
 
 def _weights_file(arguments: argparse.Namespace) -> Path:
@@ -179,7 +189,7 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
             with quiet_pillow():
                 picture, read = read_whole(folder / file, channels, limits)
         except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
-            tqdm.write(f"skipped {file}: {decode_failure(error)}")
+            tqdm.write(f"skipped {printable(file)}: {decode_failure(error)}")
             continue
         good += 1
         if read:

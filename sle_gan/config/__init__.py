@@ -16,6 +16,7 @@ from sle_gan.config.projected import ProjectedConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError, shown
 from sle_gan.json_objects import read_object
+from sle_gan.paths import reason
 
 CONFIGS: dict[str, type[TrainConfig]] = {
     config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig, ProjectedConfig)
@@ -61,15 +62,21 @@ def config_from_dict(values: dict[str, Any], source: str) -> TrainConfig:
     return config(**values)
 
 
-def read_config_file(path: str | Path) -> dict[str, Any]:
-    """The settings in a JSON file, such as a run's config.json, checked for names and types; `model` included."""
+def read_config_file(path: str | Path, source: str = "") -> dict[str, Any]:
+    """The settings in a JSON file, such as a run's config.json, checked for names and types; `model` included.
+
+    Args:
+        source: what errors call it; by default the file of --config.
+
+    Raises:
+        UserError: if it cannot be read, is no JSON, or holds an unknown name or a value of the wrong type.
+    """
+    source = source or f"--config {path}"
     try:
         values = read_object(Path(path))
     except OSError as error:
-        raise UserError(
-            f"--config {path}: {error.strerror}; expected a JSON file such as a run's config.json"
-        ) from error
+        raise UserError(f"{source}: {reason(error)}; expected a JSON file such as a run's config.json") from error
     except ValueError as error:
-        raise UserError(f"--config {path} is not JSON with an object of settings ({error})") from error
-    config_from_dict(values, f"--config {path}")
+        raise UserError(f"{source} is not JSON with an object of settings ({error})") from error
+    config_from_dict(values, source)
     return {"model": DEFAULT_MODEL, **values}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from sle_gan.errors import UserError, shown
+from sle_gan.paths import expanded
 
 POLICIES = ("color", "translation", "cutout")
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
@@ -23,12 +24,14 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     """A field with its help text; `sle_gan.cli.common.add_flags` makes the command-line flag from both.
 
     Args:
-        extra: `group`, the heading of the flag in --help; `metavar`; `fixed=True` for what a resumed run cannot
-            change; `hidden=True` for a common setting that a GAN has no use for: it gets no flag.
+        extra: `group`, the heading of the flag in --help; `metavar`, one of `PATHS` for a file or folder; `fixed=True`
+            for what a resumed run cannot change; `hidden=True` for a common setting that a GAN has no use for: it
+            gets no flag.
     """
     return dataclasses.field(default=default, metadata={"help": help, **extra})
 
 
+PATHS = ("DIR", "FILE", "PATH", "MODEL")
 DATA = "data and run"
 NETWORKS = "networks"
 TRAINING = "training"
@@ -142,8 +145,20 @@ class TrainConfig:
     steps_per_call: int | None = option(
         None, "steps that the device makes without coming back to Python (default: 1 on a CPU, else 10)", group=MACHINE
     )
+    cache_folder: str | None = option(
+        None,
+        "where decoded pictures and the statistics of --fid are kept (default: $SLE_GAN_CACHE, else ~/.cache/sle_gan)",
+        metavar="DIR",
+        group=MACHINE,
+    )
     devices: int | None = option(None, "use at most this many GPUs (default: all)", group=MACHINE)
     distributed: bool = option(False, "train together with the other processes that TF_CONFIG names", group=MACHINE)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if is_path(field) and isinstance(value, str):
+                object.__setattr__(self, field.name, expanded(value))  # frozen for everyone else
 
     def validated(self) -> TrainConfig:
         """Returns itself, or raises a UserError that names the flag, the value and what was expected."""
@@ -266,6 +281,11 @@ def parse_value_range(text: str | None) -> tuple[float, float] | None:
 
 def field_names(config: type[TrainConfig]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(config))
+
+
+def is_path(field: dataclasses.Field[Any]) -> bool:
+    """Whether a setting is the path of a file or folder."""
+    return field.metadata.get("metavar") in PATHS
 
 
 def flag(field: str) -> str:

@@ -3,7 +3,7 @@
 Nothing here knows a backend: only numpy, Pillow, tqdm and the standard library.
 """
 
-from sle_gan.data.dataset import Dataset, default_cache_folder, load_dataset, load_images
+from sle_gan.data.dataset import Dataset, cache_place, default_cache_folder, load_dataset, load_images
 from sle_gan.data.decode import (
     PixelSettings,
     cover_box,
@@ -32,6 +32,7 @@ __all__ = [
     "PixelSettings",
     "SkippedFile",
     "batch_indices",
+    "cache_place",
     "cover_box",
     "decode_failure",
     "decode_image",

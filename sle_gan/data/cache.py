@@ -2,15 +2,23 @@
 
 The .json is written last, so an entry without one is not there. Both are written to a temporary name and
 renamed: two processes that build the same entry write the same bytes, and either may win.
-Entries are never changed, and the folder may be emptied at any time.
+Entries are never changed, and the folder may be emptied at any time: what a process has mapped stays readable to it.
+The statistics of scored sets (`sle_gan.metrics.scoring.Scorer`) are kept in the same folder.
+
+Before something is added, the least recently used entries go until all is below a limit. When an entry was used is
+the time of its youngest file, which reading it renews; access times are not kept by most systems.
 """
 
+import contextlib
 import json
+import math
 import mmap
 import os
+import re
 import secrets
 import time
 import zlib
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple
@@ -18,11 +26,20 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from sle_gan.data.files import SkippedFile
+from sle_gan.errors import UserError
 
 # Part of every key: raise it when `decode_image` gives other pixels, or old entries go on being used.
 FORMAT_VERSION = 2
 _HEADER_BYTES = 128
 _ABANDONED_S = 3600
+
+LIMIT_VARIABLE = "SLE_GAN_CACHE_GB"
+DEFAULT_LIMIT_GB = 20.0
+# The names that are ours. The folder may be one that a user keeps other things in.
+_OURS = re.compile(r"([0-9a-f]{32})\.(?:npy|json)|(statistics-[0-9a-f]{24})\.npz")
+_OUR_TEMPORARY = re.compile(
+    r"[0-9a-f]{32}\.(?:npy|json)\.\d+-[0-9a-f]{8}\.tmp|\.statistics-[0-9a-f]{24}\.npz\.\d+\.tmp"
+)
 
 
 class CacheEntry(NamedTuple):
@@ -60,6 +77,7 @@ def read_entry(folder: Path, digest: str, shape: tuple[int, int, int], names: li
         if zlib.crc32(image.data) != checksum:
             raise DamagedCache(f"the pixels of {name!r} have changed")
     release_pages(images)
+    mark_used(_meta_path(folder, digest))
     return CacheEntry(images, files, skipped, notes)
 
 
@@ -106,7 +124,6 @@ class EntryWriter:
 
     def __enter__(self) -> "EntryWriter":
         self._folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(self._folder)
         self._temporary = _temporary_name(_array_path(self._folder, self._digest))
         self._file: BinaryIO = self._temporary.open("xb")
         self._file.write(bytes(_HEADER_BYTES))  # filled in by `commit`: N is not known before
@@ -176,14 +193,53 @@ def _temporary_name(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Removes what killed processes left. A file that is still being written is never an hour old."""
-    for path in folder.glob("*.tmp"):
-        try:
-            if time.time() - path.stat().st_mtime > _ABANDONED_S:
-                path.unlink()
-        except OSError:  # another process was faster, or it is not ours to remove
-            continue
+def size_limit() -> int:
+    """Bytes that all entries together may take: $SLE_GAN_CACHE_GB, by default 20 GB.
+
+    Raises:
+        UserError: if that is no number of gigabytes.
+    """
+    text = os.environ.get(LIMIT_VARIABLE) or str(DEFAULT_LIMIT_GB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise UserError(f"{LIMIT_VARIABLE} is {text!r}; expected gigabytes, such as 20")
+    return int(limit * 1e9)
+
+
+def mark_used(path: Path) -> None:
+    """Notes that an entry was used now."""
+    with contextlib.suppress(OSError):  # a folder that is only read: others decide what goes
+        os.utime(path)
+
+
+def make_room(folder: Path, needed: int, limit: int) -> None:
+    """Removes the least recently used entries until `needed` more bytes are within the limit, and what kills left.
+
+    Nothing but entries is touched. Where something cannot be removed, it stays: the limit is a wish.
+    """
+    sizes: Counter[str] = Counter()
+    used: dict[str, float] = {}
+    for path in folder.iterdir():
+        match = _OURS.fullmatch(path.name)
+        with contextlib.suppress(OSError):  # another process was faster, or it is not ours to remove
+            status = path.stat()
+            if match:
+                key = match[1] or match[2]
+                sizes[key] += status.st_size
+                used[key] = max(used.get(key, 0.0), status.st_mtime)
+            elif _OUR_TEMPORARY.fullmatch(path.name) and time.time() - status.st_mtime > _ABANDONED_S:
+                path.unlink()  # one that is still being written is never an hour old
+    total = sizes.total() + needed
+    for key in sorted(used, key=lambda key: used[key]):
+        if total <= limit:
+            return
+        for suffix in (".json", ".npy", ".npz"):  # the .json first: without it the rest is no entry
+            with contextlib.suppress(OSError):
+                (folder / f"{key}{suffix}").unlink(missing_ok=True)
+        total -= sizes[key]
 
 
 def _sync(file: BinaryIO) -> None:

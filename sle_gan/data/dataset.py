@@ -1,22 +1,25 @@
 """A folder of pictures as one uint8 array, decoded once."""
 
 import hashlib
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, read_entry
+from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, make_room, read_entry, size_limit
 from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_square
-from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_images, printable
+from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_images
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
+from sle_gan.paths import expanded, reason
 from sle_gan.words import counted
 
 _NAMED_IN_ERRORS = 3
@@ -45,13 +48,21 @@ class Dataset:
         return len(self.files)
 
 
-def default_cache_folder() -> Path:
-    """$SLE_GAN_CACHE, else sle_gan under $XDG_CACHE_HOME, else ~/.cache/sle_gan."""
+def default_cache_folder() -> Path | None:
+    """$SLE_GAN_CACHE, else sle_gan under $XDG_CACHE_HOME, else ~/.cache/sle_gan; None where no home is known."""
     if own := os.environ.get("SLE_GAN_CACHE"):
-        return Path(own).expanduser()
+        return Path(expanded(own))
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path there is to be ignored.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sle_gan"
+    try:
+        # The XDG specification: a relative path there is to be ignored.
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "sle_gan"
+    except RuntimeError:  # no HOME, and a user without an entry, as in some containers
+        return None
+
+
+def cache_place(folder: str | os.PathLike[str] | None) -> Path | None:
+    """The folder that was asked for, else the default one."""
+    return default_cache_folder() if folder is None else Path(expanded(os.fspath(folder)))
 
 
 def load_dataset(
@@ -66,24 +77,26 @@ def load_dataset(
 ) -> Dataset:
     """All pictures under `folder`, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
-    The cache is keyed by the content of all files and the settings. Where it cannot be written (no
-    permission, a full disk) the images stay in memory, with a warning; a damaged one is made anew.
+    The cache is in `cache_folder`, by default `default_cache_folder()`, and keyed by the content of all files and the
+    settings. Where it cannot be written (no permission, a full disk, no home) the images stay in memory, with a
+    warning; a damaged one is made anew. Before it is written, the least recently used entries go until all
+    are within $SLE_GAN_CACHE_GB (default 20).
     `workers` threads decode, by default one for each CPU. `progress` shows a bar when it takes over a second.
 
     Raises `UserError` when the folder is missing or holds no picture, when no file or less than half of
     them can be decoded, and when `resolution`, `channels` ("rgb", "grey", "rgba"), `enlarge` ("smooth", "pixels")
-    or `value_range` (black, white) is wrong.
+    `value_range` (black, white) or $SLE_GAN_CACHE_GB is wrong.
     """
     settings = PixelSettings(resolution, channels, enlarge, value_range)
     workers = worker_count(workers)
     source = checked_folder(folder)
     names, unlisted = find_images(source)
     digest, unreadable = _digest(source, names, settings, progress)
-    cache = Path(cache_folder).expanduser() if cache_folder is not None else default_cache_folder()
+    cache = _Cache(cache_place(cache_folder), size_limit())
     try:
-        entry = read_entry(cache, digest, settings.shape, names)
+        entry = read_entry(cache.folder, digest, settings.shape, names) if cache.folder else None
     except DamagedCache as error:
-        warnings.warn(f"the cache entry {digest} in {cache} is made anew: {error}", stacklevel=2)
+        warnings.warn(f"the cache entry {digest} in {cache.folder} is made anew: {error}", stacklevel=2)
         entry = None
     if entry is None:
         entry = _decode(_Decoding(source, names, unreadable, settings, workers, progress), cache, digest)
@@ -132,6 +145,13 @@ def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progres
         # Names are part of it (they give the order), and so are reasons: a file may become readable later.
         total.update(b"\0".join((os.fsencode(name), content.encode("utf-8", "replace"), b"")))
     return total.hexdigest(), unreadable
+
+
+class _Cache(NamedTuple):
+    """Where entries are kept, if anywhere, and how many bytes they may take."""
+
+    folder: Path | None
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -191,21 +211,27 @@ class _Decoding:
 _Result = tuple[np.ndarray, Sequence[str], Sequence[SkippedFile], Sequence[str]]
 
 
-def _decode(decoding: _Decoding, cache: Path, digest: str) -> _Result:
+def _decode(decoding: _Decoding, cache: _Cache, digest: str) -> _Result:
     """Into the cache; or into memory, with a warning, where that cannot be written."""
     try:
-        return _decode_to_cache(decoding, cache, digest)
+        if cache.folder:
+            return _decode_to_cache(decoding, cache.folder, cache.limit, digest)
+        why = "cannot write a cache (no home folder is known)"
     except OSError as error:
-        warnings.warn(
-            f"cannot write the cache to {cache} ({error.strerror or error}); the images stay in memory and are "
-            "decoded again at the next start. Set SLE_GAN_CACHE to a folder with space",
-            stacklevel=3,
-        )
-        return _decode_to_memory(decoding)
+        why = f"cannot write the cache to {cache.folder} ({reason(error)})"
+    warnings.warn(
+        f"{why}; the images stay in memory and are decoded again at the next start. Give a folder with space with "
+        "--cache-folder or SLE_GAN_CACHE",
+        stacklevel=3,
+    )
+    return _decode_to_memory(decoding)
 
 
-def _decode_to_cache(decoding: _Decoding, cache: Path, digest: str) -> _Result:
-    with EntryWriter(cache, digest, decoding.settings.shape) as writer:
+def _decode_to_cache(decoding: _Decoding, cache: Path, limit: int, digest: str) -> _Result:
+    shape = decoding.settings.shape
+    cache.mkdir(parents=True, exist_ok=True)
+    make_room(cache, len(decoding.names) * math.prod(shape), limit)
+    with EntryWriter(cache, digest, shape) as writer:
         files, skipped, notes = decoding.run(writer.append)
         return writer.commit(files, skipped, decoding.settings.to_dict(), notes), files, skipped, notes
 

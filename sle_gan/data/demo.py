@@ -7,6 +7,7 @@ from pathlib import Path
 from sle_gan.data.flowers import draw_flower
 from sle_gan.data.numbered import write_numbered
 from sle_gan.errors import UserError
+from sle_gan.paths import expanded
 
 
 def draw_demo_set(
@@ -26,4 +27,4 @@ def draw_demo_set(
         if value < low:
             raise UserError(f"{name} {value!r}: expected at least {low}")
     write_numbered(folder, "flower", count, partial(draw_flower, resolution, seed), "the demo pictures", progress)
-    return Path(folder).expanduser()
+    return Path(expanded(os.fspath(folder)))

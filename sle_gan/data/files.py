@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sle_gan.data.unread import UNREAD_SUFFIXES, advice
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
+from sle_gan.paths import expanded, holds_model, reason
+from sle_gan.words import counted
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".bmp", ".gif", ".tiff", ".tif")
 _LISTED_SUFFIXES = {*IMAGE_SUFFIXES, *UNREAD_SUFFIXES}
@@ -27,26 +29,26 @@ class SkippedFile(NamedTuple):
         return f"{printable(self.path)}: {self.reason}"
 
 
-def printable(text: str) -> str:
-    """`text` on one line, with what a terminal cannot show (control characters, stray bytes) escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def checked_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder as a `Path`. Raises `UserError` unless it is a folder that exists."""
-    path = Path(folder).expanduser()
+    path = Path(expanded(os.fspath(folder)))
     shown = printable(str(path))
-    if not path.exists():
-        raise UserError(f"the data folder {shown!r} does not exist; give the path of a folder with pictures")
-    if not path.is_dir():
-        raise UserError(f"{shown!r} is a file, not a folder; give the folder that holds the pictures")
+    try:
+        if not path.exists():
+            raise UserError(f"the data folder {shown!r} does not exist; give the path of a folder with pictures")
+        if not path.is_dir():
+            raise UserError(f"{shown!r} is a file, not a folder; give the folder that holds the pictures")
+    except OSError as error:
+        raise UserError(f"the data folder {shown!r} cannot be read: {reason(error)}") from error
     return path
 
 
 def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[SkippedFile]]:
     """The names of all pictures under `folder`, by suffix (any case), and what else was found and is not used.
 
-    That is: sub-folders that cannot be listed, and, one for each suffix, files that people take for pictures.
+    That is: sub-folders that cannot be listed, folders of training runs and shared models (all in one entry: the
+    grids in them are no pictures to learn from; only where `folder` itself is one is it read), and, one for each
+    suffix, files that people take for pictures.
 
     The names are relative to the folder, with forward slashes, sorted. Hidden files and folders are left
     out. Links to folders are followed, but no folder is entered twice, so that a link to a parent ends.
@@ -55,17 +57,21 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[Skipped
     root = checked_folder(folder)
     names: list[str] = []
     unlisted: list[SkippedFile] = []
+    models: list[str] = []
     visited: set[tuple[int, int]] = set()
     unread: dict[str, list[str]] = {}
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
         try:
+            if prefix and holds_model(root / prefix):
+                models.append(prefix.rstrip("/"))
+                continue
             folders, files = _list_folder(root / prefix, visited)
         except OSError as error:
             if not prefix:
-                raise UserError(f"cannot list the data folder {printable(str(root))!r}: {error.strerror}") from error
-            unlisted.append(SkippedFile(prefix.rstrip("/"), f"folder cannot be listed: {error.strerror}"))
+                raise UserError(f"cannot list the data folder {printable(str(root))!r}: {reason(error)}") from error
+            unlisted.append(SkippedFile(prefix.rstrip("/"), f"folder cannot be listed: {reason(error)}"))
             continue
         for name in files:
             suffix = _suffix(name)
@@ -74,13 +80,22 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[list[str], list[Skipped
         # followed must not depend on the order in which the file system lists them.
         waiting += [f"{prefix}{name}/" for name in reversed(folders)]
     unlisted += [SkippedFile(min(of), advice(suffix, len(of))) for suffix, of in unread.items()]
+    left_out = sorted(unlisted + _of_models(sorted(models)))
     if not names:
         raise UserError(
             f"no pictures in {printable(str(root))!r}: expected files that end in "
             f"{' '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)}, in it or in its sub-folders"
-            + "".join(f"; {file}" for file in unlisted[:2])
+            + "".join(f"; {file}" for file in left_out[:3])
         )
-    return sorted(names), sorted(unlisted)
+    return sorted(names), left_out
+
+
+def _of_models(folders: list[str]) -> list[SkippedFile]:
+    """One entry for all folders of training runs and shared models."""
+    if not folders:
+        return []
+    more = f", and {counted(len(folders) - 1, 'more such folder')} left out" if folders[1:] else ""
+    return [SkippedFile(folders[0], f"folder of a training run or a shared model, not of training pictures{more}")]
 
 
 def _list_folder(folder: Path, visited: set[tuple[int, int]]) -> tuple[list[str], list[str]]:

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sle_gan.data.files import printable
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
 from sle_gan.words import counted
 
 ValueRange = tuple[float, float]

@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from sle_gan.data.files import printable
 from sle_gan.data.parallel import ordered_map, worker_count
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
+from sle_gan.paths import expanded
 
 
 def write_numbered(
@@ -28,7 +28,7 @@ def write_numbered(
     were written. Raises `UserError` when the folder holds anything but pictures that this very call would
     write, and when it cannot be written.
     """
-    target = Path(folder).expanduser()
+    target = Path(expanded(os.fspath(folder)))
     digits = max(4, len(str(count - 1)))
     _check_target(target, stem, count, digits, what)
     paths = (target / f"{stem}_{number:0{digits}}.png" for number in range(count))

@@ -6,10 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from sle_gan.data.decode import decode_failure, upright
-from sle_gan.data.files import printable
 from sle_gan.data.numbered import write_numbered
 from sle_gan.data.opening import open_picture
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
+from sle_gan.paths import expanded
 
 
 def cut_sheet(
@@ -23,7 +23,7 @@ def cut_sheet(
     Raises `UserError` for a sheet that cannot be read or that the tiles do not divide, and for a folder that
     holds something else or cannot be written.
     """
-    path = Path(sheet).expanduser()
+    path = Path(expanded(os.fspath(sheet)))
     picture = _read(path)
     width, height = tile
     if width < 1 or height < 1:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sle_gan.errors import UserError
+from sle_gan.paths import check_text
 
 Format = Literal["saved_model", "onnx"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -22,6 +23,8 @@ def check(format_: str, path: str | Path, engine: str) -> None:
         raise UserError("--export onnx needs the package onnx: pip install 'sle-gan[onnx]'")
     if format_ == "saved_model" and engine != "tensorflow":
         raise UserError(f"--export saved_model is TensorFlow's format, and the engine is {engine}: --engine tensorflow")
+    if format_ == "saved_model":
+        check_text("--output", path)
     if path.exists():
         raise UserError(f"{path} exists; remove it, or choose another place for --output")
     if format_ == "onnx" and path.suffix != ".onnx":

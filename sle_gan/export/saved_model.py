@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sle_gan import engine, pixels
+from sle_gan.files import temporary_beside
 from sle_gan.models.folded import Folded, TensorOperations, run
 
 
@@ -23,7 +23,7 @@ def write_saved_model(folded: Folded, noise: Sequence[np.ndarray], path: str | P
         return pixels.to_uint8(y) if output == "uint8" else y
 
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(path)
     try:
         engine.save_model(images, folded.arrays, list(noise), folded.latent, temporary)
         temporary.rename(path)

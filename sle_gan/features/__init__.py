@@ -24,6 +24,7 @@ from typing import Any
 
 from sle_gan.errors import UserError
 from sle_gan.features.base import FeatureExtractor, FeatureMaps
+from sle_gan.paths import expanded
 
 WEIGHTS_VARIABLE = "SLE_GAN_FEATURES_WEIGHTS"
 EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0", "dinov2_s", "dinov2_b", "dinov2_l")
@@ -79,7 +80,7 @@ def _module(name: str, names: tuple[str, ...]) -> tuple[Any, dict[str, Any]]:
 
 
 def _checked(weights: str | os.PathLike[str] | None) -> Path | None:
-    path = None if weights is None else Path(weights).expanduser()
+    path = None if weights is None else Path(expanded(os.fspath(weights)))
     if path is not None and not path.is_file():
         raise UserError(f"there is no file with features weights at {path}")
     return path

@@ -21,9 +21,18 @@ class HashMismatch(UserError):
 
 
 def keras_cache() -> Path:
-    """Where `keras.utils.get_file` and `keras.applications` keep their downloads: $KERAS_HOME/models."""
+    """Where `keras.utils.get_file` and `keras.applications` keep their downloads: $KERAS_HOME/models.
+
+    As Keras has it: under /tmp where there is no home that can be written.
+    """
     home = os.environ.get("KERAS_HOME")
-    return (Path(home) if home else Path.home() / ".keras") / "models"
+    if home:
+        return Path(home) / "models"
+    try:
+        base = Path.home()
+    except RuntimeError:  # no HOME, and a user without an entry
+        base = None
+    return (base if base and os.access(base, os.W_OK) else Path("/tmp")) / ".keras" / "models"
 
 
 def download(url: str, target: Path, sha256_prefix: str | None = None) -> Path:

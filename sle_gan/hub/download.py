@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sle_gan.errors import UserError
 from sle_gan.hub import client
 from sle_gan.hub.files import CONFIG, GENERATOR, PYTORCH, is_weights, read_config, weights_names
 from sle_gan.hub.repository import Repository, check_cached, named_by_cache
+from sle_gan.paths import expanded
 
 
 def local_folder(name: str | Path, revision: str | None = None) -> Path:
@@ -28,7 +30,7 @@ def local_folder(name: str | Path, revision: str | None = None) -> Path:
         UserError: if there is no such folder or repository, it holds no model that we read, it cannot be
             reached and is not in the cache, or a file fails a check.
     """
-    path = Path(name).expanduser()
+    path = Path(expanded(os.fspath(name)))
     if path.is_dir():
         if revision is not None:
             raise UserError(f"{name} is a folder and has no revision {revision!r}; leave the revision out")

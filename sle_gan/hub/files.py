@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sle_gan.errors import UserError, shown
 from sle_gan.json_objects import MOST_BYTES, read_object
-from sle_gan.torch_files import is_torch_file
+from sle_gan.torch_files import HUB_NAMES, is_torch_file
 
 LIBRARY = "sle-gan"
 CONFIG = "config.json"
@@ -22,7 +22,7 @@ CARD = "README.md"
 SAMPLES = "samples.png"
 GENERATOR = "generator_weights.h5"
 DISCRIMINATOR = "discriminator_weights.h5"
-PYTORCH = ("model.pt", "pytorch_model.bin", "model.safetensors")  # of other projects that we read
+PYTORCH = HUB_NAMES  # of other projects that we read
 
 _OURS = re.compile(r"(generator|discriminator)(_[A-Za-z0-9]{1,16}){0,2}_weights\.h5")
 _MB = 1_000_000

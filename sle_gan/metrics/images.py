@@ -18,6 +18,7 @@ from sle_gan.data import (
     read_whole,
 )
 from sle_gan.errors import UserError
+from sle_gan.paths import expanded
 from sle_gan.words import counted
 
 
@@ -52,7 +53,7 @@ class ImageFolder:
         """
         if resolution is not None and not 8 <= resolution <= 4096:
             raise UserError(f"resolution {resolution}: expected 8 to 4096 pixels")
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(expanded(os.fspath(folder)))
         self._square = None if resolution is None else PixelSettings(resolution, channels, enlarge, value_range)
         self._value_range = value_range
         names, self.unread = find_images(self.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import trange
 
+from sle_gan.data.cache import make_room, mark_used, size_limit
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureExtractor
 from sle_gan.metrics.frechet import frechet_distance, frechet_distance_from_moments
@@ -129,7 +131,8 @@ class Scorer:
     """Scores generated images against one training set, whose statistics are computed once.
 
     They are cached in `cache_folder` under the content of the images and the version of the extractor, so
-    that the next run starts at once. Images of one channel or four are scored as RGB, alpha over white.
+    that the next run starts at once; None for no cache. Images of one channel or four are scored as RGB, alpha
+    over white.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class Scorer:
         extractor: FeatureExtractor,
         images: np.ndarray,
         digest: str,
-        cache_folder: str | Path,
+        cache_folder: str | Path | None,
         metrics: Sequence[str] = ("fid",),
         seed: int = 0,
     ) -> None:
@@ -145,7 +148,7 @@ class Scorer:
         self.extractor = extractor
         self.metrics = checked_metrics(metrics)
         self.seed = seed
-        self.real = self._real(images, digest, Path(cache_folder))
+        self.real = self._real(images, digest, Path(cache_folder) if cache_folder else None)
 
     def score(self, batches: Iterable[np.ndarray], **protocol: Any) -> Scores:
         """Scores generated images, uint8 (b, R, R, C) each, taken one batch at a time.
@@ -160,14 +163,26 @@ class Scorer:
         fake = collect_statistics(self.extractor, images, keep_features=features_needed(self.metrics), protocol=noted)
         return compute_scores(self.real, fake, self.metrics, seed=self.seed)
 
-    def _real(self, images: np.ndarray, digest: str, folder: Path) -> FeatureStatistics:
+    def _real(self, images: np.ndarray, digest: str, folder: Path | None) -> FeatureStatistics:
+        if folder is None:
+            return self._collect(images, digest)
         key = hashlib.sha256(f"{digest}\n{self.extractor.version}".encode()).hexdigest()[:24]
         path = folder / f"statistics-{key}.npz"
         try:
-            return FeatureStatistics.load(path).require(self.extractor.version, path)
-        except UserError:
-            pass  # not there yet, or damaged
-        statistics = collect_statistics(
+            statistics = FeatureStatistics.load(path).require(self.extractor.version, path)
+        except UserError:  # not there yet, or damaged
+            statistics = self._collect(images, digest)
+            with contextlib.suppress(OSError, UserError):  # it costs only the time of computing again
+                folder.mkdir(parents=True, exist_ok=True)
+                arrays = (statistics.mean, statistics.covariance, statistics.features)
+                make_room(folder, sum(array.nbytes for array in arrays if array is not None), size_limit())
+                statistics.save(path)
+        else:
+            mark_used(path)
+        return statistics
+
+    def _collect(self, images: np.ndarray, digest: str) -> FeatureStatistics:
+        return collect_statistics(
             self.extractor,
             _RgbView(images),
             keep_features=True,
@@ -178,12 +193,6 @@ class Scorer:
             },
             progress="Real statistics",
         )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            statistics.save(path)
-        except (OSError, UserError):
-            pass  # a folder that cannot be written costs only the time of computing again
-        return statistics
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan import generation, hub, weights
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
 from sle_gan.hub.files import CARD, CONFIG, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
 from sle_gan.hub.shared_folder import check_target, is_shared
 from sle_gan.hub.upload import Destination, Pushed
@@ -171,7 +171,7 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     }
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shared = Shared(
-        title=repository.rpartition("/")[2] if repository else title,
+        title=repository.rpartition("/")[2] if repository else printable(title),
         model=model,
         architecture=architecture,
         parameters=parameters,

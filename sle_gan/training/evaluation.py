@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan.config import TrainConfig
-from sle_gan.data import Dataset, default_cache_folder
+from sle_gan.data import Dataset, cache_place
 from sle_gan.features import load_extractor
 from sle_gan.files import atomic_path
 from sle_gan.gans import GAN
@@ -55,7 +55,7 @@ class Evaluation:
         self._count = config.fid_number_of_images
         extractor = load_extractor(config.fid_features, config.fid_features_weights)
         real = datasets[gan.reference_domain]
-        self.scorer = Scorer(extractor, real.images, real.digest, default_cache_folder(), gan.metrics)
+        self.scorer = Scorer(extractor, real.images, real.digest, cache_place(config.cache_folder), gan.metrics)
         digests = [dataset.digest for dataset in datasets]
         self.protocol: dict[str, Any] = {"version": extractor.version, "count": self._count, "data": digests}
         translated = min(self._count, len(datasets[0])) if len(datasets) > 1 else self._count

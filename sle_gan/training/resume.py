@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sle_gan.config import TrainConfig, config_from_dict, flag, read_config_file
+from sle_gan.config import TrainConfig, flag
 from sle_gan.errors import UserError
-from sle_gan.training.run_folder import RunFolder, check_existing
+from sle_gan.paths import expanded
+from sle_gan.training.run_folder import check_existing, read_run_config
 
 
 def resumed_config(given: dict[str, Any]) -> TrainConfig:
@@ -21,9 +22,9 @@ def resumed_config(given: dict[str, Any]) -> TrainConfig:
         UserError: if there is no such run, or a flag changes what cannot change.
     """
     given = dict(given)
-    place = Path(given.get("output_folder", TrainConfig.output_folder)) / given.get("name", TrainConfig.name)
+    place = Path(expanded(given.get("output_folder", TrainConfig.output_folder))) / given.get("name", TrainConfig.name)
     check_existing(place)
-    saved = config_from_dict(read_config_file(RunFolder(place).config), str(place))
+    saved = read_run_config(place)
     fixed = {"model": saved.model}
     fixed |= {
         field.name: getattr(saved, field.name) for field in dataclasses.fields(saved) if field.metadata.get("fixed")

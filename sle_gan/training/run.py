@@ -219,7 +219,12 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
     """One folder's pictures; where there are several folders an error names its flag and the others."""
     try:
         return load_dataset(
-            folder, config.resolution, config.channels, enlarge=config.enlarge, value_range=config.value_limits
+            folder,
+            config.resolution,
+            config.channels,
+            cache_folder=config.cache_folder,
+            enlarge=config.enlarge,
+            value_range=config.value_limits,
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
-import json
+import os
 import shutil
 from pathlib import Path
 from typing import IO
@@ -11,7 +12,10 @@ from typing import IO
 from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.files import TEMPORARY, atomic_path
+from sle_gan.paths import check_output_folder, check_text, reason
 from sle_gan.training.checkpoints import CheckpointFolder
+
+_NOT_YOURS = "does the run belong to another user? train from a copy of it, or as that user"
 
 
 class RunFolder:
@@ -41,28 +45,37 @@ class RunFolder:
         self.fid = path / "fid.png"
         self.neighbours = path / "neighbours.png"
         self.best_generator = path / "best_generator_weights.h5"
+        self._lock_file = path / ".lock"
         self._lock: IO[str] | None = None
 
     @classmethod
     def create(cls, config: TrainConfig, override: bool) -> RunFolder:
-        """Makes the folder of a new run and writes its config.json.
+        """Makes the folder of a new run and writes its config.json; on an error nothing of it stays.
 
         Raises:
-            UserError: if the folder exists and may not be replaced.
+            UserError: if the folder exists and may not be replaced, or it cannot be made.
         """
         folder = cls(config.run_folder)
         check_new(config, override)
         if folder.path.exists():
-            folder._acquire()  # a run that is still going must not lose its folder
+            folder._acquire(warn=False)  # a run that is still going must not lose its folder
             folder.close()
-            shutil.rmtree(folder.path)
+            _delete(folder.path)
         try:
-            for path in (folder.path, folder.samples, folder.checkpoints, folder.tensorboard):
-                path.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir(parents=True)  # fails where another process has just made it: that one is not ours
         except OSError as error:
-            raise UserError(f"the run folder {folder.path} cannot be made: {error.strerror}") from error
-        folder._acquire()
-        folder.write_config(config)
+            raise UserError(f"the run folder {folder.path} cannot be made: {reason(error)}") from error
+        try:
+            for path in folder._places:
+                path.mkdir()
+            folder._acquire()
+            folder.write_config(config)
+        except BaseException as error:
+            folder.close()
+            shutil.rmtree(folder.path, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise UserError(f"the run folder {folder.path} cannot be made: {reason(error)}") from error
+            raise
         return folder
 
     @classmethod
@@ -70,28 +83,54 @@ class RunFolder:
         """Opens the folder of a run to go on with it.
 
         Raises:
-            UserError: if it is none, or another process is training in it.
+            UserError: if it is none, another process is training in it, or it cannot be written.
         """
         check_existing(path)
+        check_usable(path)
         folder = cls(path)
+        for place in folder._places:
+            place.mkdir(exist_ok=True)
         folder._acquire()
         for left_by_a_killed_process in path.rglob(TEMPORARY):
-            left_by_a_killed_process.unlink()
+            with contextlib.suppress(OSError):  # it is in nobody's way
+                left_by_a_killed_process.unlink()
         return folder
+
+    @property
+    def _places(self) -> tuple[Path, ...]:
+        """The folders in it."""
+        return self.samples, self.checkpoints, self.tensorboard
 
     def write_config(self, config: TrainConfig) -> None:
         with atomic_path(self.config) as temporary:
             temporary.write_text(config.to_json(), encoding="utf-8")
 
-    def _acquire(self) -> None:
-        lock = (self.path / ".lock").open("w")
+    def _acquire(self, warn: bool = True) -> None:
+        """Takes the run's lock.
+
+        Args:
+            warn: say so where the file system has no locks; the run goes on without.
+
+        Raises:
+            UserError: if another process has it, or its file cannot be written.
+        """
+        try:
+            lock = self._lock_file.open("w")
+        except OSError as error:
+            raise UserError(f"{self._lock_file} cannot be written: {reason(error)}; {_NOT_YOURS}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:  # EWOULDBLOCK, the one answer that means another process
             lock.close()
             raise UserError(
                 f"another process is training in {self.path}; wait for it, stop it, or use another --name"
             ) from error
+        except OSError as error:  # some Lustre, NFS and FUSE: ENOSYS, ENOLCK, ENOTSUP
+            if warn:
+                print(
+                    f"note: {self.path} is on a file system without locks ({reason(error)}): "
+                    "take care that no other process trains in it"
+                )
         self._lock = lock
 
     def close(self) -> None:
@@ -107,16 +146,31 @@ class RunFolder:
 
 
 def check_new(config: TrainConfig, override: bool) -> None:
-    """Raises a UserError unless the run's folder is free, or is a run and may be overridden."""
+    """Raises a UserError unless the run's folder is free and can be made, or is a run that may be overridden."""
     path = config.run_folder
-    if not path.exists() and not path.is_symlink():
+    check_text("the run folder", path)
+    if not os.path.lexists(path):
+        check_output_folder("the run folder", path)
         return
     if not override:
         raise UserError(
             f"the experiment {path} exists; go on with it (--resume), replace it (--override) or choose a new --name"
         )
-    if not is_run(path):
-        raise UserError(f"--override deletes only training runs, and {path} is none; choose a new --name")
+    cause = "it is a link" if path.is_symlink() else _why_no_run(path)
+    if cause:
+        raise UserError(
+            f"--override deletes only training runs, and {path} is none ({cause}); delete it yourself, "
+            "or choose a new --name"
+        )
+    for folder in (path.parent, path, *(each for each in path.rglob("*") if each.is_dir() and not each.is_symlink())):
+        check_output_folder("--override deletes the old run, and", folder)
+
+
+def _delete(run: Path) -> None:
+    try:
+        shutil.rmtree(run)
+    except OSError as error:
+        raise UserError(f"--override cannot delete {run} ({reason(error)}); choose a new --name") from error
 
 
 def read_run(path: Path) -> tuple[TrainConfig, Path]:
@@ -129,9 +183,10 @@ def read_run(path: Path) -> tuple[TrainConfig, Path]:
         UserError: if it is no run, or a run without a checkpoint.
     """
     folder = RunFolder(path.parent.parent if path.is_file() else path)
-    if not is_run(folder.path):
-        raise UserError(f"{folder.path} is no training run; expected a folder with config.json and checkpoints/")
-    config = config_from_dict(read_config_file(folder.config), str(folder.config))
+    lacking = _lacks(folder.path)
+    if lacking:
+        raise UserError(f"{folder.path} is no training run: {lacking}")
+    config = read_run_config(folder.path)
     if path.is_file():
         return config, path
     newest = CheckpointFolder(folder.checkpoints, config.keep_checkpoints).newest()
@@ -141,18 +196,74 @@ def read_run(path: Path) -> tuple[TrainConfig, Path]:
 
 
 def check_existing(path: Path) -> None:
-    """Raises a UserError unless the path is the folder of a run."""
-    if not is_run(path):
-        raise UserError(f"--resume: {path} is no training run; check --name and --output-folder, or leave --resume out")
+    """Raises a UserError that names the cause unless the path is the folder of a run, or a link to one."""
+    lacking = _lacks(path)
+    if lacking:
+        raise UserError(
+            f"--resume: {path} is no training run: {lacking}; check --name and --output-folder, or leave --resume out"
+        )
+    read_run_config(path)
+
+
+def check_usable(path: Path) -> None:
+    """Raises a UserError unless this process can go on with a run.
+
+    It must be able to write the run's folders and those files that are not replaced, and to read the last checkpoint.
+    """
+    check_text("the run folder", path)
+    run = RunFolder(path)
+    for folder in (run.path, *run._places):
+        check_output_folder("the run folder", folder)
+    newest = CheckpointFolder(run.checkpoints, keep=1).newest()
+    files = [(run._lock_file, "a", "written"), (run.log, "a", "written")]
+    files += [(newest.path, "r", "read")] if newest else []
+    for file, mode, what in files:
+        try:
+            if file.exists():
+                file.open(mode).close()
+        except OSError as error:
+            raise UserError(f"{file} cannot be {what}: {reason(error)}; {_NOT_YOURS}") from error
+
+
+def read_run_config(path: Path) -> TrainConfig:
+    """The settings of the run in a folder.
+
+    Raises:
+        UserError: if they cannot be read, or hold an unknown name or a wrong value; the file is named.
+    """
+    source = str(path / "config.json")
+    config = config_from_dict(read_config_file(source, source), source)
+    try:
+        return config.validated()
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a training run: it has our config.json and our folders, and is no link."""
-    if path.is_symlink() or not (path / "checkpoints").is_dir():
-        return False
+    """Whether a folder, or what a link leads to, is a training run: it has our config.json and our folders."""
+    return _why_no_run(path) is None
+
+
+def _why_no_run(path: Path) -> str | None:
+    lacking = _lacks(path)
+    if lacking:
+        return lacking
     try:
-        values = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        config_from_dict(values, "config.json")
-    except (OSError, ValueError, TypeError, AttributeError):
-        return False
-    return True
+        read_run_config(path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _lacks(path: Path) -> str | None:
+    """What a folder needs to be a training run and has not, in a few words; None where it has all."""
+    try:
+        if not path.is_dir():
+            return "there is no such folder"
+        if not (path / "config.json").exists():
+            return "it has no config.json"
+        if not (path / "checkpoints").is_dir():
+            return "it has no folder checkpoints"
+    except OSError as error:
+        return reason(error)
+    return None

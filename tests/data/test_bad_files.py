@@ -251,6 +251,30 @@ def test_walk(folder: Path) -> None:
     assert unlisted == []
 
 
+def test_folders_of_runs_and_shared_models_are_left_out(folder: Path, cache: Path) -> None:
+    """A folder with pictures, and in it the grids of runs, one of them behind a link and one without checkpoints."""
+    for place in ("runs/b", "runs/a", "shared", "runs/old"):
+        (folder / place / "samples").mkdir(parents=True)
+        (folder / place / "samples" / "samples_00000000.png").write_bytes(encoded("PNG"))
+        (folder / place / "config.json").write_text("{}")
+    for place in ("runs/a", "runs/b"):
+        (folder / place / "checkpoints").mkdir()
+    (folder / "shared" / "generator_weights.h5").touch()
+    (folder / "runs" / "old" / "best_generator_weights.h5").touch()
+    (folder / "linked").symlink_to(folder / "runs" / "a")
+    (folder / "theirs" / "checkpoints").mkdir(parents=True)  # another program's: no settings beside it
+    (folder / "theirs" / "c.png").write_bytes(encoded("PNG"))
+    names, left_out = find_images(folder)
+    assert names == ["a.png", "theirs/c.png", "z.png"]
+    (entry,) = left_out
+    assert str(entry).startswith("linked: folder of a training run") and "4 more such folders" in entry.reason
+    dataset = load_dataset(folder, 16, cache_folder=cache, progress=False)
+    assert len(dataset) == 3 and dataset.skipped == (entry,)
+    assert find_images(folder / "runs" / "a")[0] == ["samples/samples_00000000.png"], "asked for by name it is read"
+    with pytest.raises(UserError, match=r"no pictures in .*; a: folder of a training run.* and 2 more"):
+        find_images(folder / "runs")
+
+
 def test_strange_names(tmp_path: Path, cache: Path) -> None:
     names = ["żółw 🌻.png", "new\nline.png", "-dash.png", "a" * 200 + ".png", "日本/花.png", 'quote".png']
     for name in names:

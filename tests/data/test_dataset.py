@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import as_another_user
 from PIL import Image
 
 from sle_gan.data import Dataset, decode_image, default_cache_folder, load_dataset, load_images
@@ -248,13 +249,67 @@ def test_interruption_leaves_nothing(pictures: Path, cache: Path, no_decoding: C
 
 def test_leftovers_of_killed_processes_go(pictures: Path, cache: Path) -> None:
     cache.mkdir()
-    old, new, foreign = cache / "x.npy.1-ab.tmp", cache / "y.npy.2-cd.tmp", cache / "notes.txt"
-    for path in (old, new, foreign):
+    old = cache / f"{'a' * 32}.npy.1-{'b' * 8}.tmp", cache / f".statistics-{'c' * 24}.npz.17.tmp"
+    kept = cache / f"{'d' * 32}.npy.2-{'e' * 8}.tmp", cache / "notes.txt", cache / "theirs.tmp"
+    for path in (*old, *kept):
         path.write_text("x")
         os.utime(path, (time.time() - 7200,) * 2)
-    os.utime(new)
+    os.utime(kept[0])
     load(pictures, cache)
-    assert not old.exists() and new.exists() and foreign.exists()
+    assert not any(path.exists() for path in old) and all(path.exists() for path in kept)
+
+
+def used_long_ago(cache: Path, digest: str, days: int) -> None:
+    for path in cache.glob(f"{digest}*"):
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+
+
+def test_the_least_recently_used_entries_go(
+    pictures: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, no_decoding: Callable[[], None]
+) -> None:
+    """Sets of 31 to 41 kB and a limit of 110: reading the oldest saves it, and the second oldest goes."""
+    cache.mkdir()
+    statistics, theirs = cache / f"statistics-{'0' * 24}.npz", cache / "theirs.npy"
+    for path in (statistics, theirs):
+        path.write_bytes(bytes(2000))
+        os.utime(path, (time.time() - 86400 * 9,) * 2)
+    first, second = load(pictures, cache, 32), load(pictures, cache, 32, "rgba")
+    third = load(pictures, cache, 33)
+    assert statistics.exists(), "20 GB are the default"
+    content = np.array(second.images)
+    for days, dataset in ((8, first), (7, second), (6, third)):
+        used_long_ago(cache, dataset.digest, days)
+    load(pictures, cache, 32)
+    monkeypatch.setenv("SLE_GAN_CACHE_GB", "0.00011")
+    fourth = load(pictures, cache, 34)
+    left = {path.name for path in cache.iterdir()} - {theirs.name}
+    assert left == {f"{each.digest}{ending}" for each in (first, third, fourth) for ending in (".npy", ".json")}
+    np.testing.assert_array_equal(second.images, content)  # who has mapped it goes on reading it
+    monkeypatch.setenv("SLE_GAN_CACHE_GB", "0")
+    fifth = load(pictures, cache, 35)  # what is in use is kept, whatever the limit
+    assert {path.stem for path in cache.iterdir()} == {fifth.digest, "theirs"}
+    no_decoding()
+    np.testing.assert_array_equal(load(pictures, cache, 35).images, fifth.images)
+
+
+@pytest.mark.parametrize("text", ("much", "-1", "nan", "inf"))
+def test_a_limit_that_is_none(pictures: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    load(pictures, cache)
+    monkeypatch.setenv("SLE_GAN_CACHE_GB", text)
+    with pytest.raises(UserError, match=f"SLE_GAN_CACHE_GB is '{text}'; expected gigabytes"):
+        load(pictures, cache)
+
+
+def test_a_cache_that_may_only_be_read_is_used(pictures: Path, public: Path, no_decoding: Callable[[], None]) -> None:
+    """That of another user; what is not in it stays in memory."""
+    first = load(pictures, public)
+    closed = {".": 0o555, **{path.name: 0o444 for path in public.iterdir()}}
+    shutil.copytree(pictures, public / "pictures")
+    with as_another_user(public, closed):
+        with pytest.warns(UserWarning, match=r"cannot write the cache to .*Permission denied.*--cache-folder"):
+            assert len(load(public / "pictures", public, 17)) == 10
+        no_decoding()
+        np.testing.assert_array_equal(load(public / "pictures", public).images, first.images)
 
 
 BUILD = """
@@ -293,6 +348,8 @@ def test_default_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_cache_folder() == tmp_path / "xdg" / "sle_gan"
     monkeypatch.setenv("SLE_GAN_CACHE", str(tmp_path / "own"))
+    assert default_cache_folder() == tmp_path / "own"
+    monkeypatch.setenv("SLE_GAN_CACHE", "~/own")
     assert default_cache_folder() == tmp_path / "own"
     load_dataset(pictures, 16, progress=False)
     assert len(list((tmp_path / "own").iterdir())) == 2

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +183,23 @@ def test_scorer_computes_the_real_side_once(extractor: TinyExtractor, tmp_path: 
     assert first.metrics["fid"] == pytest.approx(frechet_distance(extractor(real), extractor(fake)), rel=1e-6)
     assert second.protocol["fake"]["step"] == 100 and second.protocol["real"]["digest"] == "abc"
     assert not any("prepared differently" in warning for warning in second.warnings)
+
+
+def test_a_scorers_statistics_are_entries_of_the_cache(
+    extractor: TinyExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Those that are read again stay, the least recently used go."""
+    Scorer(extractor, images(40), "abc", tmp_path)
+    (abc,) = tmp_path.iterdir()
+    monkeypatch.setenv("SLE_GAN_CACHE_GB", str(2e-9 * abc.stat().st_size))  # two of them
+    Scorer(extractor, images(40), "def", tmp_path)
+    (other,) = set(tmp_path.iterdir()) - {abc}
+    for days, path in ((2, abc), (1, other)):
+        os.utime(path, (time.time() - 86400 * days,) * 2)
+    Scorer(extractor, images(40), "abc", tmp_path)
+    Scorer(extractor, images(40), "ghi", tmp_path)
+    assert abc.exists() and not other.exists() and len(list(tmp_path.iterdir())) == 2
+    assert Scorer(extractor, images(5), "abc", None).real.count == 5 and len(list(tmp_path.iterdir())) == 2
 
 
 def test_scorer_notices_other_images_other_networks_and_damage(extractor: TinyExtractor, tmp_path: Path):
