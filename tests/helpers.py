@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +18,53 @@ SHARED = REPOSITORY.parent / "shared"
 TINY = ("--resolution", "64", "--width", "8", "--latent", "16", "--batch-size", "4")
 
 
+# What a test started; the fixture `nothing_is_left_running` ends it where the test did not.
+STARTED: list[subprocess.Popen[str]] = []
+
+
 def start(script: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
     """Starts a command of the repository as a user would; stdout and stderr are pipes."""
     command = [sys.executable, str(REPOSITORY / script), *map(str, arguments)]
-    return subprocess.Popen(  # type: ignore[call-overload]
+    process = subprocess.Popen(  # type: ignore[call-overload]
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
+    STARTED.append(process)
+    return process
 
 
 def run(script: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the repository to its end."""
+    """Runs a command of the repository to its end, however long a busy machine takes."""
     process = start(script, *arguments, **options)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def cpu_seconds(script: str, *arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
+    """Runs a command: the processor time that it took, which other work hardly changes, and how it ended."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = run(script, *arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
+
+
+def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> float:
+    """Waits until a run has logged a step, or fails with its output if it ends before; seconds that a step takes."""
+    while True:
+        ended = process.poll() is not None
+        log = folder / "log.jsonl"
+        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+        times = {line["step"]: line["time"] for line in (json.loads(text) for text in lines if text.endswith("\n"))}
+        if step in times:
+            return max(0.0, times[step] - times.get(step - 1, times[step]))
+        assert not ended, process.communicate()
+        time.sleep(0.05)
+
+
+def kill_after(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Kills a run at a random moment of the step that follows the given one, whatever a step takes here."""
+    time.sleep(random.random() * wait_for_step(folder, step, process))
+    process.kill()
+    process.communicate()
 
 
 def assert_refused(result: subprocess.CompletedProcess[str], *words: str) -> None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random as python_random
-import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from helpers import SHARED, assert_refused, run, start
+from helpers import SHARED, assert_refused, kill_after, run, start
 from keras import ops
 from PIL import Image
 from state import moved, numbers
-from test_train import wait_for_step
 
 import sle_gan
 from sle_gan import losses, pixels
@@ -233,10 +230,7 @@ def test_a_resumed_run_is_bit_equal(pictures: Path, tmp_path: Path) -> None:
     every = ("--steps", 8, "--checkpoint-every", 1, "--sample-every", 100)
     assert run("train.py", *settings, *every, "--name", "straight").returncode == 0
     process = start("train.py", *settings, *every, "--name", "killed")
-    wait_for_step(tmp_path / "killed", 3, process)
-    time.sleep(python_random.uniform(0, 0.1))
-    process.kill()
-    process.communicate()
+    kill_after(tmp_path / "killed", 3, process)
     resumed = run("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     states = [np.load(tmp_path / name / "checkpoints" / "step_00000008.npz") for name in ("straight", "killed")]

@@ -76,7 +76,7 @@ def test_init_from_says_so_before_an_engine_starts(file: Path, pictures: Path) -
         "finally: assert 'keras' not in sys.modules"
     )
     command = [sys.executable, "-c", code, "--data-folder", str(pictures), "--init-from", str(file), "--dry-run"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
     assert result.stderr.count("\n") == 1 and "width=40000" in result.stderr
 

@@ -45,7 +45,8 @@ def environment(hub: Hub, home: Path, **changes: str) -> dict[str, str]:
     """The user's environment with this hub, an empty cache and no token."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     ours = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    return {**inherited, "PYTHONPATH": str(REPOSITORY), **ours, **changes}
+    patience = {"HF_HUB_ETAG_TIMEOUT": "600", "HF_HUB_DOWNLOAD_TIMEOUT": "600"}
+    return {**inherited, "PYTHONPATH": str(REPOSITORY), **ours, **patience, **changes}
 
 
 def file_names(folder: str) -> list[str]:
@@ -56,7 +57,9 @@ WORKER = """
 import json, sys
 from sle_gan import hub
 from sle_gan.errors import UserError
+from sle_gan.hub import client
 
+client.TIMEOUT_SECONDS = 600  # the server is this busy machine
 for call in json.load(sys.stdin):
     try:
         print(hub.local_folder(*call))
@@ -68,7 +71,7 @@ for call in json.load(sys.stdin):
 def ask(calls: list[tuple[str, ...]], env: dict[str, str]) -> list[str]:
     """What `local_folder` answers to each of the calls, in a process of its own: the client reads its settings once."""
     result = subprocess.run(
-        [sys.executable, "-c", WORKER], input=json.dumps(calls), env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", WORKER], input=json.dumps(calls), env=env, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
@@ -322,9 +325,7 @@ for call in calls:
 
 def push(folder: Path, calls: list[tuple[Any, ...]], env: dict[str, str]) -> list[str]:
     data = json.dumps([str(folder), *calls])
-    result = subprocess.run(
-        [sys.executable, "-c", PUSH], input=data, env=env, capture_output=True, text=True, timeout=120
-    )
+    result = subprocess.run([sys.executable, "-c", PUSH], input=data, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from helpers import run, start
+from helpers import kill_after, run, start
 from keras import ops
 from PIL import Image
 from state import moved, numbers
-from test_train import wait_for_step
 
 import sle_gan
 from sle_gan import losses, pixels
@@ -284,10 +282,7 @@ def test_a_resumed_run_is_bit_equal_without_the_penalty(pictures: Path, tmp_path
     every = ("--steps", 8, "--checkpoint-every", 1, "--sample-every", 100, "--diff-augment", "--gradient-penalty", 0)
     assert run("train.py", *settings, *every, "--name", "straight").returncode == 0
     process = start("train.py", *settings, *every, "--name", "killed")
-    wait_for_step(tmp_path / "killed", 3, process)
-    time.sleep(0.05)
-    process.kill()
-    process.communicate()
+    kill_after(tmp_path / "killed", 3, process)
     resumed = run("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "penalty" not in read_log(tmp_path / "straight" / "log.jsonl")[0]

@@ -148,7 +148,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def measure(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "quality.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=580)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_mistakes_are_one_line(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

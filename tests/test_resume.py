@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import TINY, run, start
-from test_train import wait_for_step
+from helpers import TINY, kill_after, run, start
 
 from sle_gan.training.listeners import read_log
 
@@ -28,16 +26,12 @@ def test_killed_at_random_moments_and_resumed(pictures: Path, tmp_path: Path) ->
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *SETTINGS, "--steps", steps)
     assert run("train.py", *settings, "--name", "straight").returncode == 0
 
-    moments = random.Random(time.time_ns())
     process = start("train.py", *settings, "--name", "killed")
     # From the second step on: a run that is killed before its first checkpoint is whole has nothing to resume.
-    for step in (moments.randint(2, 4), moments.randint(5, 8)):
-        wait_for_step(tmp_path / "killed", step, process)
-        time.sleep(moments.uniform(0, 0.3))
-        process.kill()
-        process.communicate()
+    for step in (random.randint(2, 4), random.randint(5, 8)):
+        kill_after(tmp_path / "killed", step, process)
         process = start("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
-    _, err = process.communicate(timeout=200)
+    _, err = process.communicate()
     assert process.returncode == 0, err
 
     straight, killed = (arrays(tmp_path / n / "checkpoints" / f"step_{steps:08d}.npz") for n in ("straight", "killed"))

@@ -10,12 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import REPOSITORY, TINY, assert_refused, run, start
+from helpers import REPOSITORY, TINY, assert_refused, run, start, wait_for_step
 from PIL import Image
 
 import sle_gan
@@ -192,14 +191,6 @@ def test_divergence_stops_the_run_and_names_the_last_good_checkpoint(pictures: P
     assert [path.name for path in (tmp_path / "a" / "checkpoints").iterdir()] == ["step_00000001.npz"]
 
 
-def wait_for_step(folder: Path, step: int, process) -> None:
-    deadline = time.monotonic() + 200
-    log = folder / "log.jsonl"
-    while not log.exists() or f'"step": {step},' not in log.read_text():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.05)
-
-
 def obey_signals() -> None:
     """A shell lets what it runs in its background ignore SIGINT, and nohup SIGHUP; this process does not."""
     for number in STOPPING:
@@ -220,7 +211,7 @@ def test_signals_save_a_checkpoint_and_the_printed_command_goes_on(pictures: Pat
     process.send_signal(number)
     if number != signal.SIGINT:
         process.send_signal(number)  # the end of a session sends more than one
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 128 + number, err
     assert number.name in out + err
     (checkpoint,) = (folder / "checkpoints").iterdir()
@@ -246,7 +237,7 @@ def test_a_run_goes_on_without_a_console_and_what_is_complete_ends_well(pictures
     os.close(writing)
     with os.fdopen(reading) as pipe:
         assert pipe.readline()
-    assert process.wait(timeout=200) == 0
+    assert process.wait() == 0
     folder = tmp_path / "a"
     assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == RUN_FILES
 

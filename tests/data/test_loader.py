@@ -1,8 +1,8 @@
 """The background loader gives what the sampler says, and ends."""
 
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sle_gan.data import BatchLoader, batch_indices
+from sle_gan.data import loader as loader_module
 from sle_gan.data.sampler import domain_seed
 
 IMAGES = np.arange(7 * 4 * 4 * 3, dtype=np.uint8).reshape(7, 4, 4, 3)
@@ -31,9 +32,37 @@ class Failing:
         return IMAGES[indices]
 
 
-class Slow(Failing):
+class Waiting(Failing):
+    """Each gather waits for leave."""
+
+    def __init__(self) -> None:
+        self.begun, self.leave = 0, threading.Semaphore(0)
+
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        time.sleep(0.05)
+        self.begun += 1
+        self.leave.acquire()
+        return IMAGES[indices]
+
+
+class Clock:
+    """Stands in for `time`: a gather lasts a second by it, and begins at once or when it is waited for."""
+
+    def __init__(self, at_once: bool) -> None:
+        self.now, self.calls, self.at_once, self.asked = 0.0, 0, at_once, threading.Semaphore(0)
+
+    def perf_counter(self) -> float:
+        self.calls += 1
+        if self.calls % 2:  # the loader begins to wait
+            self.asked.release()
+        return self.now
+
+    def __len__(self) -> int:
+        return len(IMAGES)
+
+    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
+        if not self.at_once:
+            self.asked.acquire()
+        self.now += 1.0
         return IMAGES[indices]
 
 
@@ -88,30 +117,49 @@ def test_an_error_in_the_thread_surfaces_in_its_place() -> None:
                 loader.next()
 
 
-def test_closing_does_not_hang_and_may_be_repeated() -> None:
-    started = time.perf_counter()
-    loader = BatchLoader([Slow(0)], 4, seed=0, prefetch=50)
+def pending(loader: BatchLoader) -> list[Future]:
+    return [future for _, future in loader._pending]
+
+
+def test_closing_waits_for_one_gather_and_may_be_repeated() -> None:
+    images = Waiting()
+    loader = BatchLoader([images], 4, seed=0, prefetch=50)
+    last, ended = pending(loader)[-1], threading.Event()
+    last.add_done_callback(lambda _: ended.set())
+    closing = threading.Thread(target=loader.close, daemon=True)
+    closing.start()
+    ended.wait()  # while another gather may be running
+    assert last.cancelled()
+    images.leave.release()
+    closing.join()
     loader.close()
-    loader.close()
-    assert time.perf_counter() - started < 1  # one gather, not fifty
+    assert images.begun <= 1  # not fifty
     with pytest.raises(RuntimeError, match="closed"):
         loader.next()
 
 
 def test_closes_when_the_consumer_fails() -> None:
-    with pytest.raises(KeyError), BatchLoader([Slow(0)], 4, seed=0):
+    with pytest.raises(KeyError), BatchLoader([IMAGES], 4, seed=0):
         raise KeyError("training failed")
 
 
-def test_waiting_is_measured() -> None:
-    with BatchLoader([Slow(0)], 4, seed=0, prefetch=1) as loader:
+def test_waiting_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(at_once=False)
+    monkeypatch.setattr(loader_module, "time", clock)
+    with BatchLoader([clock], 4, seed=0, prefetch=1) as loader:
         for _ in range(4):
             loader.next()
-        assert 0.1 < loader.waited_s < 5
-    with BatchLoader([IMAGES], 4, seed=0) as loader:
-        time.sleep(0.2)  # it has time to work ahead
+        assert loader.waited_s == 4.0
+        clock.asked.release()  # for the batch that was asked for ahead
+
+
+def test_what_was_gathered_ahead_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(at_once=True)
+    monkeypatch.setattr(loader_module, "time", clock)
+    with BatchLoader([clock], 4, seed=0) as loader:
+        wait(pending(loader))
         loader.next()
-        assert loader.waited_s < 0.1
+        assert loader.waited_s == 0.0 and clock.now >= 2.0
 
 
 @pytest.mark.parametrize("arguments", [{"batch_size": 0}, {"seed": -1}, {"first_batch": -1}, {"prefetch": 0}])
