@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import stat
@@ -89,8 +90,7 @@ def test_every_setting_for_a_path_knows_the_home_folder(
     """A setting that is text is a path unless it is one of these."""
     monkeypatch.setenv("HOME", str(tmp_path))
     config = CONFIGS[model]
-    text = {name for name, hint in config.__annotations__.items() if hint in ("str", "str | None")}
-    text |= {name for name, hint in SLEGANConfig.__mro__[1].__annotations__.items() if hint in ("str", "str | None")}
+    text = {field.name for field in dataclasses.fields(config) if field.type in ("str", "str | None")}
     text -= {"name", "augment_policy", "attn_res_layers", "value_range", "judges"}
     assert {"data_folder", "output_folder", "init_from", "cache_folder"} <= text
     made = config(**dict.fromkeys(text, "~/x"))
