@@ -72,7 +72,7 @@ def test_each_phase_moves_its_networks_and_nothing_else() -> None:
     judges, generators = gan.phases
     before = values(gan)
     logs = judges.run(batch(), RandomStream(0, 0))
-    assert set(logs) == {"real_A", "fake_A", "real_B", "fake_B"}
+    assert set(logs) == {"real_A", "fake_A", "real_B", "fake_B", "D_sign_A", "D_sign_B"}
     assert moved(gan, before) == {"discriminator_A", "discriminator_B", "buffer"}
     before = values(gan)
     logs = generators.run(batch(), RandomStream(0, 0))

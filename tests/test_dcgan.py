@@ -195,7 +195,7 @@ def test_a_run_and_its_pictures(finished: tuple[Path, str], tmp_path: Path) -> N
     assert "training DCGAN" in printed and " rec " not in printed
     log = [line for line in read_log(folder / "log.jsonl") if "fid" not in line]
     assert [line["step"] for line in log] == [1, 2, 3, 4]
-    assert set(log[0]) == {"step", "time", "images_per_second", "generator", "real", "fake"}
+    assert set(log[0]) == {"step", "time", "images_per_second", "generator", "real", "fake", "D_sign"}
     assert (folder / "curves.png").stat().st_size > 1000
     generator = sle_gan.load_generator(folder / "generator_weights.h5")
     samples = np.concatenate(list(sle_gan.generate_images(generator, range(3))))

@@ -91,6 +91,7 @@ def discriminator_losses(gan: SLEGAN, fakes: list[Any], random: RandomStream) ->
     return {
         "real": ops.mean(ops.maximum(margins["real"] - seen["logits"], 0.0)),
         "fake": ops.mean(ops.maximum(margins["fake"] + gan.discriminator(*fakes, training=True), 0.0)),
+        "D_sign": ops.mean(ops.sign(seen["logits"])),  # no loss: it has no gradient
         "reconstruct_full": ops.mean(ops.abs(seen["full"] - whole)),
         "reconstruct_small": ops.mean(ops.abs(seen["small"] - whole)),
         "reconstruct_part": ops.mean(ops.abs(seen["part"] - part)),
