@@ -249,6 +249,17 @@ def test_no_name_ends_a_command_that_prints_it(encoding: str) -> None:
     assert done.stdout.startswith(b"b\\udcfcume ")
 
 
+def test_no_name_ends_a_command_whose_errors_go_nowhere() -> None:
+    """`2>&-`: the stream that takes the place of the closed one fails at no name either."""
+    code = "from sle_gan.cli import common; import sys; common.run(lambda: print('b\\udcfcume', file=sys.stderr))"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=False,
+    )
+    assert done.returncode == 0
+
+
 def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
     target = tmp_path / "x"
     target.write_text("old")

@@ -152,8 +152,9 @@ def lasting_console() -> Iterator[None]:
 
 def _never_fail_to_print() -> None:
     """A file's name may hold what the terminal's encoding lacks, or bytes that are no text: escaped, not an error."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it was closed before the start
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # and no test's own
+            stream.reconfigure(errors="backslashreplace")
 
 
 def user_path(text: str) -> str:
