@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers import TINY
 
 from sle_gan.cli import train
+from sle_gan.config import SLEGANConfig
 from sle_gan.metrics import Scores
 from sle_gan.training import loop, run
 from sle_gan.training.checkpoints import CheckpointFolder, read_meta
@@ -91,3 +93,21 @@ def test_a_run_without_patience_goes_on(runs: Any, scores: dict[int, float]) -> 
     folder = runs("a")
     assert steps_and_count(folder) == (8, 7)
     assert json.loads((folder / "config.json").read_text())["patience"] is None
+
+
+def test_a_run_that_was_killed_after_its_best_step_counts_from_there(runs: Any, scores: dict[int, float]) -> None:
+    """The best score's own file is newer than the checkpoint: its step is made and measured a second time."""
+    scores.update(zip(range(1, 9), (9.0, 8.0, 8.5, 4.0, 5.0, 6.0, 1.0, 1.0)))
+    folder = runs("a", "--patience", 2, "--steps", 4)
+    (folder / "checkpoints" / "step_00000004.npz").unlink()
+    runs("a", "--steps", 8, resume=True)
+    assert steps_and_count(folder) == (6, 2)
+
+
+def test_a_process_that_measures_nothing_ends_with_the_first_one() -> None:
+    """Of several processes the first one measures; the others must not take its end for a signal."""
+    trainer = loop.Trainer.__new__(loop.Trainer)
+    trainer.config, trainer.worse = SLEGANConfig(fid=True, patience=2), 0
+    for first_gives_up in (True, False):
+        trainer.devices = SimpleNamespace(any=lambda mine: mine or first_gives_up)  # type: ignore[assignment]  # noqa: B023
+        assert trainer._gives_up() == first_gives_up

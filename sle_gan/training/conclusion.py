@@ -8,6 +8,7 @@ from sle_gan.gans import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.loop import Outcome
 from sle_gan.training.run_folder import RunFolder
+from sle_gan.words import counted
 
 
 def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
@@ -16,7 +17,7 @@ def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
     ending = f"stopped by {outcome.interrupted_by.name}" if outcome.interrupted_by else "finished"
     if outcome.gave_up:
-        ending = f"stopped for want of a better FID in {gan.config.patience} measurements"
+        ending = f"stopped for want of a better FID in {counted(gan.config.patience or 0, 'measurement')}"
     if outcome.elapsed_s:
         waited = 100 * outcome.waited_s / outcome.elapsed_s
         print(

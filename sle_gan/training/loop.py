@@ -101,7 +101,7 @@ class Trainer:
             if show_first:
                 self._show(previews, first_step)
             self._step_started = time.perf_counter()
-            while step < last_step and not self.devices.any(signals.received is not None or self._gives_up()):
+            while step < last_step and not self.devices.any(signals.received is not None) and not self._gives_up():
                 count = self._steps_of_a_call(step, last_step)
                 logs = train([loader.next()[1] for _ in range(count)], step)
                 self._report(step, logs)
@@ -112,7 +112,7 @@ class Trainer:
                     self._show(previews, step)
                 if step % self.config.checkpoint_every == 0:  # last: a resumed run lacks nothing of these steps
                     self._save(step)
-        gave_up = step < last_step and not signals.received and self._gives_up()
+        gave_up = step < last_step and self._gives_up() and not signals.received
         interrupted_by = signals.received or (signal.SIGTERM if step < last_step and not gave_up else None)
         if interrupted_by:
             who = interrupted_by.name if signals.received else "another process was told to stop"
@@ -124,8 +124,8 @@ class Trainer:
         return Outcome(step, interrupted_by, batches.waited_s, time.perf_counter() - started, gave_up)
 
     def _gives_up(self) -> bool:
-        """Whether as many measurements as --patience allows brought no better FID."""
-        return self.config.patience is not None and self.worse >= self.config.patience
+        """Whether as many measurements as --patience allows brought no better FID: every process asks the first one."""
+        return self.config.patience is not None and self.devices.any(self.worse >= self.config.patience)
 
     def _steps_of_a_call(self, step: int, last_step: int) -> int:
         """As many as usual, or fewer where that would pass a step after which something is to be done."""
@@ -187,7 +187,7 @@ class Trainer:
             self._save_best(Best(step, fid, evaluation.protocol))
         elif step > self.best.step:  # a run that was killed measures its best step again
             self.worse += 1
-            if self._gives_up():
+            if self.worse >= (self.config.patience or math.inf):
                 self.listener.on_message(
                     f"step {step:,}: no FID of the last {self.worse} is better than {self.best.fid:.3f} of step "
                     f"{self.best.step:,} (--patience {self.config.patience})"
