@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from descent import assert_same_updates, descend, use_sgd
 from helpers import SHARED, assert_refused, kill_after, run, start
 from keras import ops
 from PIL import Image
@@ -80,12 +81,30 @@ def test_a_step_is_its_phases_with_one_forward_pass_of_the_generator(monkeypatch
 
 def test_the_losses_by_their_definition() -> None:
     """D's on the real and the generated batch, judged apart; G's by the discriminator after its update."""
-    gan = make(label_smoothing=0.1, label_smoothing_sides="two")
-    before = make(label_smoothing=0.1, label_smoothing_sides="two")
+    gan, before = (make(label_smoothing=0.1, label_smoothing_sides="two") for _ in range(2))
+    for each in (gan, before):
+        use_sgd(each)
     latents = keras.random.normal((4, 16), seed=RANDOM.fold("latents"))
     fakes = before.generator(latents, training=True)
     logits = [before.discriminator(images, training=True) for images in (pixels.to_model(BATCH[0]), fakes)]
+    state = numbers(before)
+    descend(
+        before.discriminator,
+        lambda: {
+            "real": losses.cross_entropy(before.discriminator(pixels.to_model(BATCH[0]), training=True), 0.9),
+            "fake": losses.cross_entropy(before.discriminator(fakes, training=True), 0.1),
+        },
+    )
+    descend(
+        before.generator,
+        lambda: {
+            "generator": losses.cross_entropy(
+                before.discriminator(before.generator(latents, training=True), training=True), 1.0
+            )
+        },
+    )
     logs = gan.train_step(BATCH, RANDOM)
+    assert_same_updates(gan, before, state)
     assert float(logs["real"]) == pytest.approx(float(losses.cross_entropy(logits[0], 0.9)), rel=1e-5)
     assert float(logs["fake"]) == pytest.approx(float(losses.cross_entropy(logits[1], 0.1)), rel=1e-5)
     judged = gan.discriminator(fakes, training=True)  # with the moments of the batch: moving averages do not matter

@@ -9,13 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from descent import assert_same_updates, descend, use_sgd
 from helpers import kill_after, run, start
 from keras import ops
 from PIL import Image
 from state import moved, numbers
 
 import sle_gan
-from sle_gan import losses, pixels
+from sle_gan import engine, losses, pixels
 from sle_gan.cli import convert, generate, train
 from sle_gan.config import LightweightConfig
 from sle_gan.convert.layouts import read_torch
@@ -110,6 +111,40 @@ def test_the_losses_by_their_definition(contrast: bool) -> None:
         {**{name: float(value) for name, value in expected.items()}, "generator": float(generator), "penalty": 0.0},
         rel=1e-4,
     )
+
+
+def test_the_updates_are_the_gradients_of_all_losses() -> None:
+    """In the first step, whose penalty of the slope is a gradient of a gradient."""
+    gan, expected = make(), make()
+    for each in (gan, expected):
+        use_sgd(each)
+    before, real = numbers(expected), pixels.to_model(BATCH[0])
+    latents = keras.random.normal((4, 8), seed=RANDOM.fold("latents"))
+    fakes, judge = expected.generator(latents, training=True), expected.discriminator
+
+    def scales(images: Any, **options: Any) -> tuple[dict[str, Any], list[Any]]:
+        seen = judge(images, training=True, **options)
+        return seen, [seen["logits"], seen["small_logits"]]
+
+    def d_losses() -> dict[str, Any]:
+        seen, real_logits = scales(real, reconstruct=True)
+        total, pull = engine.vjp(lambda images: sum(ops.sum(logits) for logits in scales(images)[1]), (), [real])
+        slope = 2.0 * pull(ops.ones_like(total))[1][0]  # black to white is 2 here, and 1 there
+        return {
+            "real": sum(ops.mean(ops.relu(1.0 + logits)) for logits in real_logits),
+            "fake": sum(ops.mean(ops.relu(1.0 - logits)) for logits in scales(fakes)[1]),
+            "reconstruct_full": ops.mean(ops.square(seen["full"] - decoder_target(real, "full"))) / 4.0,
+            "penalty": 10.0 * ops.mean(ops.square(ops.sqrt(ops.sum(ops.square(slope), (1, 2, 3))) - 1.0)),
+        }
+
+    found = {name: float(value) for name, value in descend(judge, d_losses).items()}
+    descend(
+        expected.generator,
+        lambda: {"generator": sum(ops.mean(y) for y in scales(expected.generator(latents, training=True))[1])},
+    )
+    logs = {name: float(value) for name, value in gan.train_step(BATCH, RANDOM).items()}
+    assert {name: logs[name] for name in found} == pytest.approx(found, rel=1e-4)
+    assert_same_updates(gan, expected, before)
 
 
 def test_dual_contrast_by_hand() -> None:
