@@ -105,6 +105,7 @@ def test_the_losses_by_their_definition(contrast: bool) -> None:
             "real": sum(np.maximum(0, 1 + np.array(seen[key])).mean() for key in scales),
             "fake": sum(np.maximum(0, 1 - np.array(fake[key])).mean() for key in scales),
         }
+        expected["D_sign"] = np.mean([np.sign(-np.array(seen[key])).mean() for key in scales])
         generator = sum(np.array(after[0][key]).mean() for key in scales)
     expected["reconstruct_full"] = losses.mse(to_unit(seen["full"]), to_unit(decoder_target(real, "full")))
     assert logs == pytest.approx(
