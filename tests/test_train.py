@@ -73,6 +73,7 @@ def test_the_log_has_every_step_and_loss(finished) -> None:
         "reconstruct_full",
         "reconstruct_small",
         "reconstruct_part",
+        "D_sign",
     }
 
 

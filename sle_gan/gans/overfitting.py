@@ -51,10 +51,11 @@ class Augmentation:
         self._policy = config.policy_names if config.diff_augment else ()
         self._fixed = None if config.augment_probability == 1.0 else config.augment_probability
         self._rate = config.batch_size * SIGN_INTERVAL / (1000 * KIMG_TO_FULL)
+        self._share = 1.0 / config.gradient_accumulation  # of a step's images that are seen at once
         self.variables: dict[str, keras.Variable] = {}
         if config.diff_augment and self._fixed == "auto":
             self._probability = _variable(FIRST_PROBABILITY, (), f"{name}_probability")
-            self._signs = _variable(0.0, (2,), f"{name}_signs")  # their sum, and how many
+            self._signs = _variable(0.0, (2,), f"{name}_signs")  # their sum, and of how many steps
             self.variables = {f"{name}/probability": self._probability, f"{name}/signs": self._signs}
 
     def __call__(self, scales: Sequence[Any], seed: engine.RandomStream) -> list[Any]:
@@ -70,7 +71,7 @@ class Augmentation:
         sign = mean_sign(logits, boundary)
         if not self.variables:
             return {"D_sign": sign}
-        self._signs.assign_add(ops.stack([_mean_over_replicas(sign), ops.ones(())]))
+        self._signs.assign_add(self._share * ops.stack([_mean_over_replicas(sign), ops.ones(())]))
         return {"D_sign": sign, "augment_probability": self._current}
 
     def end_step(self, step: Any) -> None:
