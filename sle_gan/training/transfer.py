@@ -38,6 +38,7 @@ _MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "l
 # The networks in each GAN's checkpoints, but for averages.
 _NETWORKS: dict[str, dict[str, str]] = {
     "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
+    "projected": {"generator": "Generator"},  # who judges differs from run to run
     "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
     "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
     "cyclegan": {
