@@ -50,5 +50,7 @@ def numbers(state: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
 def largest_difference(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> tuple[float, str]:
     """Of all arrays, each in relation to its largest value, and the name of the array that has it."""
     assert found.keys() == expected.keys()
+    for name, value in (*found.items(), *expected.items()):
+        assert np.isfinite(value).all(), name  # what is no number has no difference
     size = {name: np.abs(value).max() for name, value in expected.items()}
     return max((float(np.abs(found[name] - expected[name]).max() / (size[name] or 1.0)), name) for name in expected)

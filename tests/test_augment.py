@@ -155,3 +155,45 @@ def test_flips_are_drawn_per_image() -> None:
     flipped = np.array([np.array_equal(after, before[:, ::-1]) for before, after in zip(x, y)])
     same = np.array([np.array_equal(after, before) for before, after in zip(x, y)])
     assert (flipped ^ same).all() and 70 < flipped.sum() < 130
+
+
+def test_ranges_of_colour() -> None:
+    """Each of the three is one number for each image, from the whole of its range and from nothing else."""
+    x = images(300, 8)
+
+    def varied(name: str) -> np.ndarray:
+        transform = getattr(augment, name)(300, RandomStream(3, 0))
+        return ops.convert_to_numpy(transform(ops.convert_to_tensor(x)))
+
+    def numbers(y: np.ndarray, centre: np.ndarray | float) -> np.ndarray:
+        """Of each image: the factor of its distance from the centre."""
+        distance = x - centre
+        factors = ((y - centre) * distance).sum((1, 2, 3)) / (distance**2).sum((1, 2, 3))
+        np.testing.assert_allclose(y, centre + factors[:, None, None, None] * distance, atol=1e-5)
+        return factors
+
+    shifts = varied("brightness") - x
+    np.testing.assert_allclose(shifts, shifts[:, :1, :1, :1] + np.zeros_like(x), atol=1e-6)
+    ranges = {
+        (-0.5, 0.5): shifts[:, 0, 0, 0],
+        (0.0, 2.0): numbers(varied("saturation"), x.mean(-1, keepdims=True)),
+        (0.5, 1.5): numbers(varied("contrast"), x.mean((1, 2, 3), keepdims=True)),
+    }
+    for (low, high), found in ranges.items():
+        width = high - low
+        assert low - 1e-4 <= found.min() < low + 0.03 * width, (low, high)
+        assert high - 0.03 * width < found.max() <= high + 1e-4, (low, high)
+
+
+@pytest.mark.parametrize("policy", ("translation", "cutout"))
+def test_places_are_drawn_for_each_axis_by_itself(policy: str) -> None:
+    """Where the grey begins, along one axis and along the other."""
+    x = images(300, 32) + 3
+    grey = (applied(policy, [x])[0] == 0).all(-1)  # (B, H, W)
+    if policy == "translation":  # rows that are grey all along, at the top less at the bottom
+        lines = [grey.all(axis) for axis in (2, 1)]
+        places = [line[:, :16].sum(1) - line[:, 16:].sum(1) for line in lines]
+    else:
+        places = [grey.any(axis).argmax(1) for axis in (2, 1)]
+    assert all(place.std() > 2 for place in places)
+    assert abs(np.corrcoef(*places)[0, 1]) < 0.2

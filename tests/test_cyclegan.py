@@ -12,7 +12,7 @@ import pytest
 from keras import ops
 from test_cyclegan_models import torch_network
 
-from sle_gan import engine, weights
+from sle_gan import augment, engine, pixels, weights
 from sle_gan.config import CycleGANConfig
 from sle_gan.convert import cyclegan as conversion
 from sle_gan.engine import RandomStream
@@ -144,6 +144,27 @@ def test_the_step_equals_pytorchs() -> None:
             change = np.abs(theirs[path] - initial[f"{name}/{path}"]).max()
             found = ops.convert_to_numpy(variable.value)
             np.testing.assert_allclose(found, theirs[path], atol=2e-3 * change, err_msg=f"{name}/{path}")
+
+
+def test_all_that_a_discriminator_sees_is_augmented() -> None:
+    gan, before = with_sgd(make(diff_augment=True, pool_size=0)), make(diff_augment=True, pool_size=0)
+    images, random = dict(zip("AB", map(pixels.to_model, batch()))), RandomStream(0, 0)
+    fakes = {way.target: way.there(images[way.source]) for way in before.ways}
+    logs = gan.train_step(batch(), random)
+
+    def judged(ways: Any, domain: str, seen: Any, kind: str) -> np.ndarray:
+        (judge,) = (way.judge for way in ways if way.target == domain)
+        augmented = augment.diff_augment([seen], gan.config.policy_names, random.fold(f"augment {kind} {domain}"))
+        return ops.convert_to_numpy(judge(augmented[0]))
+
+    for domain, source in ("AB", "BA"):
+        expected = {
+            f"real_{domain}": ((judged(before.ways, domain, images[domain], "real") - 1) ** 2).mean(),
+            f"fake_{domain}": (judged(before.ways, domain, fakes[domain], "pooled") ** 2).mean(),
+            # By the discriminator after its update.
+            f"generator_{source}{domain}": ((judged(gan.ways, domain, fakes[domain], "fake") - 1) ** 2).mean(),
+        }
+        assert {name: float(logs[name]) for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def modules(state_or_network: Any, generator: bool) -> list[tuple[str, str, bool]]:

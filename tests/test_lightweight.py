@@ -16,7 +16,7 @@ from PIL import Image
 from state import moved, numbers
 
 import sle_gan
-from sle_gan import engine, losses, pixels
+from sle_gan import augment, engine, losses, pixels
 from sle_gan.cli import convert, generate, train
 from sle_gan.config import LightweightConfig
 from sle_gan.convert.layouts import read_torch
@@ -116,12 +116,19 @@ def test_the_losses_by_their_definition(contrast: bool) -> None:
 
 def test_the_updates_are_the_gradients_of_all_losses() -> None:
     """In the first step, whose penalty of the slope is a gradient of a gradient."""
-    gan, expected = make(), make()
+    gan, expected = make(diff_augment=True), make(diff_augment=True)
     for each in (gan, expected):
         use_sgd(each)
-    before, real = numbers(expected), pixels.to_model(BATCH[0])
+    before, plain, judge = numbers(expected), pixels.to_model(BATCH[0]), expected.discriminator
     latents = keras.random.normal((4, 8), seed=RANDOM.fold("latents"))
-    fakes, judge = expected.generator(latents, training=True), expected.discriminator
+
+    def augmented(images: Any, kind: str) -> Any:
+        return augment.diff_augment([images], gan.config.policy_names, RANDOM.fold(f"augment {kind}"))[0]
+
+    def generated() -> Any:
+        return augmented(expected.generator(latents, training=True), "fake")
+
+    real, fakes = augmented(plain, "real"), generated()
 
     def scales(images: Any, **options: Any) -> tuple[dict[str, Any], list[Any]]:
         seen = judge(images, training=True, **options)
@@ -129,7 +136,9 @@ def test_the_updates_are_the_gradients_of_all_losses() -> None:
 
     def d_losses() -> dict[str, Any]:
         seen, real_logits = scales(real, reconstruct=True)
-        total, pull = engine.vjp(lambda images: sum(ops.sum(logits) for logits in scales(images)[1]), (), [real])
+        total, pull = engine.vjp(
+            lambda images: sum(ops.sum(logits) for logits in scales(augmented(images, "real"))[1]), (), [plain]
+        )
         slope = 2.0 * pull(ops.ones_like(total))[1][0]  # black to white is 2 here, and 1 there
         return {
             "real": sum(ops.mean(ops.relu(1.0 + logits)) for logits in real_logits),
@@ -141,7 +150,7 @@ def test_the_updates_are_the_gradients_of_all_losses() -> None:
     found = {name: float(value) for name, value in descend(judge, d_losses).items()}
     descend(
         expected.generator,
-        lambda: {"generator": sum(ops.mean(y) for y in scales(expected.generator(latents, training=True))[1])},
+        lambda: {"generator": sum(ops.mean(logits) for logits in scales(generated())[1])},
     )
     logs = {name: float(value) for name, value in gan.train_step(BATCH, RANDOM).items()}
     assert {name: logs[name] for name in found} == pytest.approx(found, rel=1e-4)

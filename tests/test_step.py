@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.config import DCGANConfig, SLEGANConfig
+from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
 from sle_gan.engine import nvidia
 from sle_gan.gans import GAN, make_gan
 from sle_gan.gans.optimizers import Accumulator, ScaledAdam, adam, compute_precision, cotangents
@@ -261,6 +262,23 @@ def test_two_variables_of_one_name_are_no_state(monkeypatch: pytest.MonkeyPatch)
     gan.optimizers["generator"]._track_variable(twin)
     with pytest.raises(ValueError, match=f"optimizer/generator/{variables[-1].name}"):
         gan.state()
+
+
+@pytest.mark.parametrize(
+    ("config", "betas"),
+    [
+        (SLEGANConfig(**TINY_GAN), (0.5, 0.999)),
+        (DCGANConfig(resolution=32, width=8), (0.5, 0.999)),
+        (CycleGANConfig(resolution=64, width=4, blocks=1), (0.5, 0.999)),
+        (LightweightConfig(resolution=32, fmap_max=8), (0.5, 0.9)),
+    ],
+)
+def test_adams_numbers_are_those_of_the_published_code(config: Any, betas: tuple[float, float]) -> None:
+    changed = dataclasses.replace(config, G_learning_rate=3e-4, D_learning_rate=5e-4)
+    for name, optimizer in make_gan(changed).optimizers.items():
+        assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (*betas, 1e-8), name
+        rate = float(ops.convert_to_numpy(optimizer.learning_rate))
+        assert rate == pytest.approx(3e-4 if name.startswith("generator") else 5e-4), name
 
 
 def test_adam_equals_pytorch() -> None:
