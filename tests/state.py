@@ -23,3 +23,22 @@ def moved(gan: Any, act: Callable[[], object]) -> set[str]:
             owner = "/".join(name.split("/")[: 2 if name.startswith("optimizer") else 1])
             changed.add(f"{owner} statistics" if "moving_" in name and "optimizer" not in name else owner)
     return changed
+
+
+def assert_each_phase_moves_its_own(gan: Any, batch: Any, random: Any) -> None:
+    """Of a GAN of latents: a phase's network and optimizer, and the statistics of what it used."""
+    discriminator, generator = gan.phases
+    assert (discriminator.updates, generator.updates) == (("discriminator",), ("generator",))
+    assert moved(gan, lambda: discriminator.run(batch, random)) == {
+        "discriminator",
+        "discriminator statistics",
+        "optimizer/discriminator",
+        "generator statistics",  # it made the fakes
+    }
+    assert moved(gan, lambda: generator.run(batch, random)) == {
+        "generator",
+        "generator statistics",
+        "optimizer/generator",
+        "discriminator statistics",  # it judged them
+    }
+    assert moved(gan, lambda: gan.end_step(random)) == {"generator_ema", "generator_ema statistics"}

@@ -14,7 +14,7 @@ from descent import assert_same_updates, descend, use_sgd
 from helpers import SHARED, assert_refused, kill_after, run, start
 from keras import ops
 from PIL import Image
-from state import moved, numbers
+from state import assert_each_phase_moves_its_own, numbers
 
 import sle_gan
 from sle_gan import augment, losses, pixels
@@ -37,21 +37,7 @@ def make(**changes: Any) -> Any:
 
 def test_each_loss_moves_its_own_variables_only() -> None:
     gan = make()
-    discriminator, generator = gan.phases
-    assert (discriminator.updates, generator.updates) == (("discriminator",), ("generator",))
-    assert moved(gan, lambda: discriminator.run(BATCH, RANDOM)) == {
-        "discriminator",
-        "discriminator statistics",
-        "optimizer/discriminator",
-        "generator statistics",  # it made the fakes
-    }
-    assert moved(gan, lambda: generator.run(BATCH, RANDOM)) == {
-        "generator",
-        "generator statistics",
-        "optimizer/generator",
-        "discriminator statistics",  # it judged them
-    }
-    assert moved(gan, lambda: gan.end_step(RANDOM)) == {"generator_ema", "generator_ema statistics"}
+    assert_each_phase_moves_its_own(gan, BATCH, RANDOM)
 
 
 @pytest.mark.parametrize("network", ("generator", "discriminator"))

@@ -178,6 +178,10 @@ def test_other_channels_train(channels: str) -> None:
         ({"feature_resolution": 64}, "a multiple of 32 from 128 up"),
         ({"projected_weight": 0.0}, "--projected-weight is 0.0"),
         ({"head_width": 0}, "--head-width is 0"),
+        ({"judges": "projected", "own_weight": 2.0}, "--own-weight is 2.0, which changes nothing"),
+        ({"judges": "projected", "projected_weight": 0.5}, "--projected-weight is 0.5, which changes nothing"),
+        ({"judges": "projected", "crop": "random"}, "--crop is random, which changes nothing"),
+        ({"judges": "projected", "reconstruction_loss": "mse"}, "leave it out, or let own judge too"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], words: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sle_gan.config.base import NETWORKS, TRAINING, check, option, suggestion
+from sle_gan.config.base import NETWORKS, TRAINING, check, flag, option, suggestion
 from sle_gan.config.slegan import SLEGANConfig
+from sle_gan.errors import UserError
 
 JUDGES = ("own", "projected")
+OF_THE_OWN_JUDGE = ("own_weight", "projected_weight", "crop", "reconstruction_loss", "perceptual_weights")
 # Heads need maps of 64 pixels and more; see models/projected.py.
 SMALLEST_FEATURE_RESOLUTION = 128
 
@@ -77,4 +80,15 @@ class ProjectedConfig(SLEGANConfig):
             f"a multiple of 32 from {SMALLEST_FEATURE_RESOLUTION} up",
         )
         check(self.head_width >= 1, "--head-width", self.head_width, "at least 1")
+        if "own" not in self.judge_names:
+            self._refuse_settings_of_the_own_judge()
         return self
+
+    def _refuse_settings_of_the_own_judge(self) -> None:
+        """Alone, the projected judge has no decoders, and Adam takes no notice of the only loss's weight."""
+        for field in dataclasses.fields(self):
+            if field.name in OF_THE_OWN_JUDGE and getattr(self, field.name) != field.default:
+                raise UserError(
+                    f"{flag(field.name)} is {getattr(self, field.name)}, which changes nothing with "
+                    f"--judges {self.judges}; leave it out, or let own judge too"
+                )
