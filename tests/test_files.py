@@ -52,6 +52,14 @@ def test_without_a_home_pictures_stay_in_memory(no_home: None, pictures: Path) -
         assert len(load_dataset(pictures, 16, progress=False)) == 24
 
 
+def test_a_command_prints_a_warning_of_ours_as_one_line() -> None:
+    warn = "warnings.warn('no cache'), warnings.warn('old name', RuntimeWarning)"
+    program = f"import warnings; from sle_gan.cli.common import run; run(lambda: ({warn}))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
+    first, second = result.stderr.splitlines()
+    assert first == "warning: no cache" and second.endswith("RuntimeWarning: old name")
+
+
 def actions(parser: Any) -> list[Any]:
     """Every flag of a command and of its subcommands."""
     found = []

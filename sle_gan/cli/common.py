@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import typing
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     prog = Path(sys.argv[0]).name
     _open_standard_streams()
     _never_fail_to_print()
+    warnings.formatwarning = _one_line
     try:
         main()
         code = 0
@@ -155,6 +157,16 @@ def _never_fail_to_print() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # and no test's own
             stream.reconfigure(errors="backslashreplace")
+
+
+def _one_line(message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+    """A warning as a user reads it: ours without the line of code that gave it."""
+    if category is UserWarning:
+        return f"warning: {printable(str(message))}\n"
+    return _with_its_line(message, category, *where, **line)
+
+
+_with_its_line = warnings.formatwarning
 
 
 def user_path(text: str) -> str:

@@ -41,4 +41,5 @@ def format_scores(scores: Scores, resize: str) -> str:
             (side, f"{counted(details['count'], 'image')}, {details['preparation']}", f"{details['source']} {origin}")
         )
     rows.append(("seed", str(protocol["seed"]), ""))
-    return "\n".join(f"{name:20}{value:12}  {note}".rstrip() for name, value, note in rows)
+    width = max(len(name) for name, _, _ in rows) + 2
+    return "\n".join(f"{name:{width}}{value:12}  {note}".rstrip() for name, value, note in rows)

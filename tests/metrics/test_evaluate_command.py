@@ -14,9 +14,10 @@ from helpers import cpu_seconds
 from PIL import Image
 
 from sle_gan.cli import evaluate as command
+from sle_gan.cli.score_table import format_scores
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
-from sle_gan.metrics import FeatureStatistics
+from sle_gan.metrics import FeatureStatistics, Scores
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,6 +83,15 @@ def test_two_folders_then_statistics_give_the_same_numbers(
     for name, value in two["metrics"].items():
         assert value == pytest.approx(one["metrics"][name], rel=1e-6, abs=1e-12)
     assert one["protocol"]["real"]["count"] == 12 and one["protocol"]["fake"]["count"] == 10
+
+
+def test_a_long_name_leaves_room_before_its_number():
+    side = {"count": 2, "preparation": "own size", "source": "here"}
+    protocol = {"extractor": "efficientnet_lite0", "version": "1", "real": side, "fake": side, "seed": 0}
+    lines = format_scores(Scores({"fid": 1.5}, protocol), "none").splitlines()
+    assert lines[0].split() == ["Frechet", "(efficientnet_lite0)", "1.5000"]
+    column = lines[0].index("1.5000")
+    assert all(line[column - 1] == " " != line[column] for line in lines if line)
 
 
 def test_statistics_of_another_extractor_are_refused(
