@@ -1,6 +1,6 @@
-"""Score generated images; `python evaluate.py --help` lists everything."""
+"""Score generated pictures: the same as `sle-gan evaluate`, for a clone."""
 
-from sle_gan.cli import common, evaluate
+from sle_gan.cli.main import entry
 
 if __name__ == "__main__":
-    common.run(evaluate.main)
+    entry("evaluate")

@@ -1,6 +1,6 @@
-"""Make pictures with a trained generator; `python generate.py --help` lists everything."""
+"""Make pictures with a trained generator: the same as `sle-gan generate`, for a clone."""
 
-from sle_gan.cli import common, generate
+from sle_gan.cli.main import entry
 
 if __name__ == "__main__":
-    common.run(generate.main)
+    entry("generate")

@@ -1,6 +1,6 @@
-"""Train SLE-GAN on a folder of pictures; `python train.py --help` lists everything."""
+"""Train a GAN on a folder of pictures: the same as `sle-gan train`, for a clone."""
 
-from sle_gan.cli import common, train
+from sle_gan.cli.main import entry
 
 if __name__ == "__main__":
-    common.run(train.main)
+    entry("train")

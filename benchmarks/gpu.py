@@ -88,7 +88,8 @@ def measure_run(arguments: argparse.Namespace, plan: dict[str, Any], folder: Pat
     places = {"data_folder": arguments.data_folder, "name": "run", "output_folder": folder, "engine": arguments.engine}
     command = [
         sys.executable,
-        str(harness.REPOSITORY / "train.py"),
+        str(harness.REPOSITORY / "sle_gan"),
+        "train",
         "--override",
         *flags(places),
         *flags(options),

@@ -11,8 +11,8 @@ that no discriminator of the race saw: one that did is named with a warning. Run
 more `--minutes`. Afterwards the output folder holds quality.json, quality.md, quality.png, and grids/ with the
 pictures of the same seeds at every point.
 
-`--models` takes names that `train.py --model` knows, or LABEL:MODEL for one that enters twice, and `--flags
-LABEL=FLAGS` what train.py is to be told of it (`all=...` for all). `--threads N` binds training to N processors, the
+`--models` takes names that `sle-gan train --model` knows, or LABEL:MODEL for one that enters twice, and `--flags
+LABEL=FLAGS` what training is to be told of it (`all=...` for all). `--threads N` binds training to N processors, the
 first of those that this process may use: `taskset -c 1 python benchmarks/quality.py --threads 1` takes another.
 
 A program `--against` which ours are measured is a shell command with `{data}`, `{out}`, `{resolution}`, `{seed}` and
@@ -56,9 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = common.Parser(prog="quality.py", description=__doc__)
     parser.add_argument("--data-folder", required=True, metavar="DIR")
     parser.add_argument("--output-folder", default="quality", metavar="DIR", help="default: quality")
-    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="of train.py, or LABEL:MODEL")
+    parser.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="of sle-gan train, or LABEL:MODEL")
     parser.add_argument("--against", metavar="COMMAND", help="another program; see above")
-    parser.add_argument("--flags", action="append", default=[], metavar="LABEL=FLAGS", help="for train.py")
+    parser.add_argument("--flags", action="append", default=[], metavar="LABEL=FLAGS", help="for sle-gan train")
     parser.add_argument(
         "--minutes", type=float, default=60, metavar="M", help="of processor time for each (default 60)"
     )
@@ -133,7 +133,7 @@ def _checked(options: argparse.Namespace) -> list[race.Entrant]:
 
 
 def _flags(options: argparse.Namespace, models: dict[str, str]) -> dict[str, list[str]]:
-    """What train.py is told of each label."""
+    """What training is told of each label."""
     found: dict[str, list[str]] = {label: [] for label in models}
     for text in options.flags:
         label, equals, words = text.partition("=")
@@ -160,7 +160,7 @@ def _run(
     }
     words = [word for name, value in own.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     small = TINY_FLAGS if options.tiny else []
-    program = [sys.executable, str(harness.REPOSITORY / "train.py")]
+    program = [sys.executable, str(harness.REPOSITORY / "sle_gan"), "train"]
     return race.Run(label, number, folder, program, [*words, *small, *flags])
 
 
@@ -342,4 +342,4 @@ def _plot(rows: list[harness.Row], names: Sequence[str], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    common.run(main, "quality.py")

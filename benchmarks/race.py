@@ -94,7 +94,7 @@ class Entrant:
 
 
 class Run(Entrant):
-    """An ordinary run of train.py, which goes on exactly where it was stopped."""
+    """An ordinary run of `sle-gan train`, which goes on exactly where it was stopped."""
 
     goes_on = True
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from sle_gan.config import TrainConfig
 
-_ROOT = Path(__file__).resolve().parent.parent
+_PROGRAM = "sle-gan"
+_PACKAGE = Path(__file__).resolve().parent
 
 
-def command_line(script: str, **flags: object) -> str:
-    """A call of one of the repository's scripts: `python train.py --name 'my flowers' --resume`.
+def command_line(command: str, /, **flags: object) -> str:
+    """A call of one of our commands: `sle-gan train --name 'my flowers' --resume`.
 
     Args:
-        script: such as train.py.
+        command: its name, such as train.
         flags: by the names of the settings. True is a switch; what is None or False is left out, and
             `engine="tensorflow"`, the default, too.
     """
     if flags.get("engine") == "tensorflow":
         del flags["engine"]
-    words = [_python(), _script(script)]
+    words = [*_program(), command]
     for name, value in flags.items():
         flag = "--" + name.replace("_", "-")
         if value is True:
@@ -35,9 +36,9 @@ def command_line(script: str, **flags: object) -> str:
 
 
 def resume_line(run: Path, engine: str, **flags: object) -> str:
-    """The call of train.py that goes on with a run."""
+    """The call that goes on with a run."""
     place = None if run.parent == Path(TrainConfig.output_folder) else run.parent
-    return command_line("train.py", name=run.name, output_folder=place, engine=engine, resume=True, **flags)
+    return command_line("train", name=run.name, output_folder=place, engine=engine, resume=True, **flags)
 
 
 def tensorboard_line(folder: Path) -> str:
@@ -46,24 +47,45 @@ def tensorboard_line(folder: Path) -> str:
     return shlex.join([*program, "--logdir", str(folder)])
 
 
+def _program() -> list[str]:
+    """The words that start this program again, from the folder that it was started in.
+
+    The installed command by its name, or by its path where the shell does not find it. Else the package as a module
+    where Python finds it without the script that was started (in the working folder, or installed), or by its path.
+    """
+    started = Path(sys.argv[0])
+    if started.name == _PROGRAM:
+        return [_PROGRAM if _is_found_as(_PROGRAM, started) else _from_here(started.absolute())]
+    main = getattr(sys.modules["__main__"], "__spec__", None)  # of `python -m`: such as sle_gan.__main__
+    as_module = main is not None and main.name.split(".")[0] == _PACKAGE.name
+    importable = str(_PACKAGE.parent) in sys.path[1:]  # the first is the folder of the script
+    if as_module or importable or _PACKAGE.parent == _working_folder():
+        return [_python(), "-m", _PACKAGE.name]
+    return [_python(), _from_here(_PACKAGE)]
+
+
 def _python() -> str:
     """The interpreter that is running: by its bare name where the shell finds it so, else by its path."""
-    running = sys.executable or "python"
+    running = Path(sys.executable or "python")
     for name in ("python", "python3"):
-        found = shutil.which(name)
-        if found and Path(found).absolute() == Path(running).absolute():
+        if _is_found_as(name, running):
             return name
-    return _from_here(Path(running))
+    return _from_here(running)
 
 
-def _script(name: str) -> str:
-    """A script of the repository, seen from the working folder; the bare name where there is no repository."""
-    path = _ROOT / name
-    return _from_here(path) if path.is_file() else name
+def _is_found_as(name: str, program: Path) -> bool:
+    """Whether the shell starts this program when the name is given."""
+    found = shutil.which(name)
+    return bool(found) and Path(found).absolute() == program.absolute()
+
+
+def _working_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # it was deleted
+        return None
 
 
 def _from_here(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):  # elsewhere, or a working folder that was deleted
-        return str(path)
+    folder = _working_folder()
+    return str(path.relative_to(folder)) if folder and path.is_relative_to(folder) else str(path)

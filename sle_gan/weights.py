@@ -119,7 +119,7 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
         if found != FORMAT:
             raise UserError(
                 f"{path} is not a weights file of this project (its format is {shown(found) or 'unknown'!r}, "
-                f"expected {FORMAT!r}); use one that train.py or save_weights wrote"
+                f"expected {FORMAT!r}); use one that sle-gan train or save_weights wrote"
             )
         network = hdf5.text(file, "network")
         try:

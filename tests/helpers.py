@@ -22,9 +22,9 @@ TINY = ("--resolution", "64", "--width", "8", "--latent", "16", "--batch-size", 
 STARTED: list[subprocess.Popen[str]] = []
 
 
-def start(script: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Starts a command of the repository as a user would; stdout and stderr are pipes."""
-    command = [sys.executable, str(REPOSITORY / script), *map(str, arguments)]
+def start(name: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
+    """Starts a command of the repository as a user would, from any folder; stdout and stderr are pipes."""
+    command = [sys.executable, str(REPOSITORY / "sle_gan"), name, *map(str, arguments)]
     process = subprocess.Popen(  # type: ignore[call-overload]
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
@@ -32,17 +32,17 @@ def start(script: str, *arguments: object, **options: object) -> subprocess.Pope
     return process
 
 
-def run(script: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def run(name: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs a command of the repository to its end, however long a busy machine takes."""
-    process = start(script, *arguments, **options)
+    process = start(name, *arguments, **options)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def cpu_seconds(script: str, *arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
+def cpu_seconds(name: str, *arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
     """Runs a command: the processor time that it took, which other work hardly changes, and how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run(script, *arguments)
+    result = run(name, *arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
 

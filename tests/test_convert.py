@@ -176,7 +176,7 @@ def test_bare_state_dicts(golden: dict[str, Any], tmp_path: Path) -> None:
 def test_generate_from_a_checkpoint(shared_folder: Path, tmp_path: Path) -> None:
     """The golden checkpoint through the public command; pictures from its numbers."""
     path = shared_folder / "golden" / "fastgan_256.pth"
-    result = run("generate.py", "--weights", path, "--count", 2, "--output-folder", tmp_path)
+    result = run("generate", "--weights", path, "--count", 2, "--output-folder", tmp_path)
     assert result.returncode == 0, result.stderr
     assert len(list(tmp_path.glob("*.png"))) == 2
     golden = np.load(shared_folder / "golden" / "fastgan_256.npz")
@@ -188,9 +188,9 @@ def test_training_starts_from_a_checkpoint(shared_folder: Path, pictures: Path, 
     path = shared_folder / "golden" / "fastgan_256.pth"
     output = ("--data-folder", pictures, "--output-folder", tmp_path / "runs", "--resolution", 256)
     halves = ("--generator-weights", path, "--discriminator-weights", path)
-    result = run("train.py", *output, "--width", 8, "--latent", 32, *halves, "--dry-run")
+    result = run("train", *output, "--width", 8, "--latent", 32, *halves, "--dry-run")
     assert result.returncode == 0, result.stderr
-    wrong = run("train.py", *output, "--width", 16, "--latent", 32, *halves)
+    wrong = run("train", *output, "--width", 16, "--latent", 32, *halves)
     assert_refused(wrong, "fastgan_256.pth holds Generator(", "width=8")
     assert not (tmp_path / "runs").exists()
 

@@ -1,4 +1,4 @@
-"""convert.py as a user runs it: golden numbers out of a golden file, runs that go on, and back to PyTorch."""
+"""`sle-gan convert` as a user runs it: golden numbers out of a golden file, runs that go on, and back to PyTorch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def training_file(golden_file: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_golden_checkpoint_in_numbers_out(golden_file: Path, tmp_path: Path) -> None:
-    result = run("convert.py", "--input", golden_file, "--output-folder", tmp_path / "out")
+    result = run("convert", "--input", golden_file, "--output-folder", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     for words in ("FastGAN at 256 px, width 8, latent 32", "generator_weights.h5", "discriminator_weights.h5"):
         assert words in result.stdout
@@ -63,7 +63,7 @@ def test_golden_checkpoint_in_numbers_out(golden_file: Path, tmp_path: Path) -> 
     for ours, theirs in (("full", "d_eval_all"), ("small", "d_eval_small")):
         np.testing.assert_allclose(seen[ours], images[theirs], atol=1e-4)
 
-    again = run("convert.py", "--input", golden_file, "--output-folder", tmp_path / "out")
+    again = run("convert", "--input", golden_file, "--output-folder", tmp_path / "out")
     assert_refused(again, "generator_weights.h5 exists and is not overwritten")
 
 
@@ -128,7 +128,7 @@ def test_a_bad_checkpoint_leaves_no_run(training_file: Path, tmp_path: Path) -> 
 
 def test_weights_files_to_fastgan(tmp_path: Path) -> None:
     Generator(256, width=8, latent=16).save_weights(tmp_path / "generator_weights.h5")
-    one = run("convert.py", "--input", tmp_path / "generator_weights.h5", "--to-fastgan", tmp_path / "g.pth")
+    one = run("convert", "--input", tmp_path / "generator_weights.h5", "--to-fastgan", tmp_path / "g.pth")
     assert one.returncode == 0, one.stderr
     assert "no discriminator" in one.stdout and "tanh(g(z)[0])" in one.stdout
     assert torch.load(tmp_path / "g.pth", weights_only=True).keys() == {"g", "sle_gan"}
@@ -153,7 +153,7 @@ def test_refusals(golden_file: Path, tmp_path: Path) -> None:
         (("--input", tmp_path, "--to-fastgan", tmp_path / "a.h5"), ("a.h5", ".pth")),
     ]
     for arguments, words in cases:
-        assert_refused(run("convert.py", *arguments), *words)
+        assert_refused(run("convert", *arguments), *words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth", "text.txt"]
 
 
@@ -169,7 +169,7 @@ def test_training_goes_on_at_the_checkpoints_quality(golden_file: Path, shared_f
         (few / path.name).symlink_to(path)
     weights = shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5"
     features = ("--features", "mobilenet", "--features-weights", weights)
-    score = run("evaluate.py", "score", "--real", few, "--fake", theirs, "--count", 32, "--seed", 0, *features,
+    score = run("evaluate", "score", "--real", few, "--fake", theirs, "--count", 32, "--seed", 0, *features,
                 "--json", tmp_path / "score.json")  # fmt: skip
     assert score.returncode == 0, score.stderr
     before = json.loads((tmp_path / "score.json").read_text())["metrics"]["fid"]
@@ -177,10 +177,10 @@ def test_training_goes_on_at_the_checkpoints_quality(golden_file: Path, shared_f
     place = ("--output-folder", tmp_path, "--name", "a", "--data-folder", few, "--batch-size", 4)
     measured = ("--fid", "--fid-features", "mobilenet", "--fid-features-weights", weights, "--fid-frequency", 1,
                 "--fid-number-of-images", 32)  # fmt: skip
-    converted = run("convert.py", "--input", theirs, "--run-folder", tmp_path / "a")
+    converted = run("convert", "--input", theirs, "--run-folder", tmp_path / "a")
     assert converted.returncode == 0, converted.stderr
-    assert f"train.py --name a --output-folder {tmp_path} --resume" in converted.stdout
-    resumed = run("train.py", *place, "--resume", "--steps", 5002, *measured)
+    assert f"train --name a --output-folder {tmp_path} --resume" in converted.stdout
+    resumed = run("train", *place, "--resume", "--steps", 5002, *measured)
     assert resumed.returncode == 0, resumed.stderr
     after = [line["fid"] for line in read_log(tmp_path / "a" / "log.jsonl") if "fid" in line]
     assert after == pytest.approx([before, before], rel=0.02)
@@ -188,13 +188,13 @@ def test_training_goes_on_at_the_checkpoints_quality(golden_file: Path, shared_f
     with Image.open(tmp_path / "a" / "samples" / "samples_00005000.png") as grid:
         np.testing.assert_array_equal(np.asarray(grid), make_grid(images))
 
-    started = run("train.py", *place[:2], "--name", "b", *place[4:], "--init-from", theirs, "--steps", 1)
+    started = run("train", *place[:2], "--name", "b", *place[4:], "--init-from", theirs, "--steps", 1)
     assert started.returncode == 0, started.stderr
     with Image.open(tmp_path / "b" / "samples" / "samples_00000000.png") as grid:
         np.testing.assert_array_equal(np.asarray(grid), make_grid(images))
 
 
-# Runs a script, then prints its peak memory. (What getrusage says of a child includes the parent at the fork.)
+# Runs a program, then prints its peak memory. (What getrusage says of a child includes the parent at the fork.)
 PEAK_MEMORY = """
 import re, runpy, sys
 sys.argv = sys.argv[1:]
@@ -226,7 +226,7 @@ def test_full_size_takes_less_than_30_s_and_2_gb(tmp_path: Path) -> None:
         ("--input", tmp_path / "run", "--to-fastgan", back),
     ):
         started = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-c", PEAK_MEMORY, REPOSITORY / "convert.py", *arguments]
+        command = [sys.executable, "-c", PEAK_MEMORY, REPOSITORY / "sle_gan", "convert", *arguments]
         result = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = used.ru_utime + used.ru_stime - started[1].ru_utime - started[1].ru_stime

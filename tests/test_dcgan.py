@@ -185,7 +185,7 @@ def finished(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     output = tmp_path_factory.mktemp("runs")
     fid = ("--fid", "--fid-features", "mobilenet", "--fid-features-weights", FEATURES, "--fid-number-of-images", 12)
     result = run(
-        "train.py", "--data-folder", small, "--output-folder", output, "--name", "flowers", *TINY, "--steps", 4,
+        "train", "--data-folder", small, "--output-folder", output, "--name", "flowers", *TINY, "--steps", 4,
         "--channels", "grey", "--enlarge", "pixels", "--label-smoothing", 0.1, "--instance-noise", 0.1,
         "--rotation", 15, "--shear", 5, "--zoom", 0.8, "--brightness", 0.1, "--contrast", 0.2, "--diff-augment",
         *(fid if FEATURES.exists() else ()),
@@ -206,7 +206,7 @@ def test_a_run_and_its_pictures(finished: tuple[Path, str], tmp_path: Path) -> N
     assert samples.shape == (3, 32, 32, 1)
     with Image.open(folder / "samples" / "samples_00000004.png") as image:
         np.testing.assert_array_equal(np.asarray(image)[2:34, 2:34], samples[0, :, :, 0])
-    made = run("generate.py", "--weights", folder / "generator_weights.h5", "--count", 3, "--output-folder", tmp_path)
+    made = run("generate", "--weights", folder / "generator_weights.h5", "--count", 3, "--output-folder", tmp_path)
     assert made.returncode == 0, made.stderr
     with Image.open(tmp_path / "000002.png") as image:
         np.testing.assert_array_equal(np.asarray(image), samples[2, :, :, 0])
@@ -219,7 +219,7 @@ def test_its_score_while_training_is_that_of_the_command(
     del shared_folder  # skips where the features' weights are not there
     (logged,) = (line["fid"] for line in read_log(finished[0] / "log.jsonl") if "fid" in line)
     best = finished[0] / "best_generator_weights.h5"
-    command = ("evaluate.py", "score", "--real", small, "--fake", best, "--count", 12, "--features",
+    command = ("evaluate", "score", "--real", small, "--fake", best, "--count", 12, "--features",
                "mobilenet", "--features-weights", FEATURES, "--json", tmp_path / "a.json")  # fmt: skip
     scored = run(*command, "--enlarge", "pixels")
     assert scored.returncode == 0, scored.stderr
@@ -232,10 +232,10 @@ def test_its_score_while_training_is_that_of_the_command(
 def test_a_resumed_run_is_bit_equal(pictures: Path, tmp_path: Path) -> None:
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *TINY, "--rotation", 9, "--instance-noise", 0.2)
     every = ("--steps", 8, "--checkpoint-every", 1, "--sample-every", 100)
-    assert run("train.py", *settings, *every, "--name", "straight").returncode == 0
-    process = start("train.py", *settings, *every, "--name", "killed")
+    assert run("train", *settings, *every, "--name", "straight").returncode == 0
+    process = start("train", *settings, *every, "--name", "killed")
     kill_after(tmp_path / "killed", 3, process)
-    resumed = run("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
+    resumed = run("train", "--output-folder", tmp_path, "--name", "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     states = [np.load(tmp_path / name / "checkpoints" / "step_00000008.npz") for name in ("straight", "killed")]
     assert states[0].files == states[1].files and len(states[0].files) > 80
@@ -249,24 +249,24 @@ def test_what_does_not_fit_is_refused(finished: tuple[Path, str], pictures: Path
     folder, _ = finished
     export = folder / "generator_weights.h5"
     new = ("--data-folder", pictures, "--output-folder", tmp_path / "runs")
-    given = run("train.py", *new, "--resolution", 64, "--width", 8, "--generator-weights", export)
+    given = run("train", *new, "--resolution", 64, "--width", 8, "--generator-weights", export)
     assert_refused(given, "DCGANGenerator(output_resolution=32", "Generator(output_resolution=64")
     there = ("--output-folder", folder.parent, "--name", folder.name, "--resume")
-    assert_refused(run("train.py", *there, "--model", "slegan"), "--model is slegan", "trained with dcgan")
-    assert_refused(run("train.py", *there, "--channels", "rgb"), "--channels is rgb", "trained with grey")
+    assert_refused(run("train", *there, "--model", "slegan"), "--model is slegan", "trained with dcgan")
+    assert_refused(run("train", *there, "--channels", "rgb"), "--channels is rgb", "trained with grey")
     with pytest.raises(UserError, match=r"channels=1\), which does not fit DCGANGenerator\(.*channels=3\)"):
         make().generator.load_weights(export)
     with pytest.raises(UserError, match="holds DCGANDiscriminator"):
         sle_gan.load_generator(folder / "discriminator_weights.h5")
-    few = run("train.py", *new, *TINY, "--batch-size", 25)
+    few = run("train", *new, *TINY, "--batch-size", 25)
     assert_refused(few, "--batch-size is 25", "24 pictures", "--no-drop-last")
-    other = run("train.py", *new, "--resolution", 64, "--batch-size", 25, "--drop-last")
+    other = run("train", *new, "--resolution", 64, "--batch-size", 25, "--drop-last")
     assert_refused(other, "--batch-size is 25", "leave out --drop-last")
     assert not (tmp_path / "runs").exists()
 
 
 def test_preview_of_the_augmentation(pictures: Path, tmp_path: Path) -> None:
-    command = ("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY)
+    command = ("train", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY)
     preview = ("--preview-augmentation", tmp_path / "preview.png")
     # The default batch size is more than there are pictures: that matters to training alone.
     result = run(*command, "--batch-size", 128, "--rotation", 15, "--zoom", 0.8, "--no-flip", *preview)

@@ -81,7 +81,7 @@ def test_two_processes_equal_one_with_the_whole_batch(engine: str, model: str, s
 def test_a_distributed_run_is_written_by_its_first_process(engine: str, pictures: Path, tmp_path: Path) -> None:
     flags = ("--data-folder", pictures, "--output-folder", tmp_path, "--name", "a", *TINY, "--distributed")
     for extra in (("--steps", 2), ("--steps", 3, "--resume")):
-        processes = [start("train.py", *flags, *extra, env=environment) for environment in environments(engine)]
+        processes = [start("train", *flags, *extra, env=environment) for environment in environments(engine)]
         first, second = finish(processes)
         assert "finished at step" in first
         assert not [line for line in second.splitlines() if not line.startswith("[Gloo]")]  # JAX's transport

@@ -81,7 +81,7 @@ def test_export_command(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     generator = used(Generator(64, width=8, latent=16))
     generator.save_weights(tmp_path / "a.h5")
-    command = ("generate.py", "--weights", tmp_path / "a.h5", "--export")
+    command = ("generate", "--weights", tmp_path / "a.h5", "--export")
     result = run_command(*command, "onnx", "--output", tmp_path / "new" / "a.onnx")
     assert result.returncode == 0 and "latents (B, 16) float32" in result.stdout, result.stderr
     z = latents(generator, 2)
@@ -93,7 +93,7 @@ def test_export_command(tmp_path: Path) -> None:
 def test_export_refuses_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.h5").touch()
     (tmp_path / "there.onnx").touch()
-    command = ("generate.py", "--weights", tmp_path / "a.h5", "--export")
+    command = ("generate", "--weights", tmp_path / "a.h5", "--export")
     assert_refused(run_command(*command, "tflite", "--output", tmp_path / "a"), "'tflite'", "saved_model, onnx")
     assert_refused(run_command(*command, "onnx"), "--output PATH")
     assert_refused(run_command(*command, "saved_model", "--output", tmp_path), str(tmp_path), "exists")

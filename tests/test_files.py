@@ -54,7 +54,7 @@ def test_without_a_home_pictures_stay_in_memory(no_home: None, pictures: Path) -
 
 def test_a_command_prints_a_warning_of_ours_as_one_line() -> None:
     warn = "warnings.warn('no cache'), warnings.warn('old name', RuntimeWarning)"
-    program = f"import warnings; from sle_gan.cli.common import run; run(lambda: ({warn}))"
+    program = f"import warnings; from sle_gan.cli.common import run; run(lambda: ({warn}), 'x')"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY)
     first, second = result.stderr.splitlines()
     assert first == "warning: no cache" and second.endswith("RuntimeWarning: old name")
@@ -227,26 +227,27 @@ def test_commands_find_out_before_the_work(
 # At the end
 
 
-def test_what_no_check_foresaw_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["dir/train.py"])
-
+def test_what_no_check_foresaw_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def fail(error: Exception) -> None:
         raise error
 
     for error, line in (
-        (PermissionError(errno.EACCES, "Permission denied", "a\nb"), "train.py: error: a\\nb: Permission denied\n"),
-        (OSError(errno.ENOSPC, "No space left on device"), "train.py: error: No space left on device\n"),
-        (UserError("the folder a\nb is none"), "train.py: error: the folder a\\nb is none\n"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a\nb"),
+            "sle-gan x: error: a\\nb: Permission denied\n",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "sle-gan x: error: No space left on device\n"),
+        (UserError("the folder a\nb is none"), "sle-gan x: error: the folder a\\nb is none\n"),
     ):
         with pytest.raises(SystemExit) as caught:
-            common.run(lambda error=error: fail(error))
+            common.run(lambda error=error: fail(error), "sle-gan x")
         assert caught.value.code == 2
         assert capsys.readouterr().err == line
 
 
 @pytest.mark.parametrize("encoding", ("utf-8:strict", "ascii:strict"))
 def test_no_name_ends_a_command_that_prints_it(encoding: str) -> None:
-    code = "from sle_gan.cli import common; common.run(lambda: print('b\\udcfcume \\u82b1'))"
+    code = "from sle_gan.cli import common; common.run(lambda: print('b\\udcfcume \\u82b1'), 'x')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -259,7 +260,7 @@ def test_no_name_ends_a_command_that_prints_it(encoding: str) -> None:
 
 def test_no_name_ends_a_command_whose_errors_go_nowhere() -> None:
     """`2>&-`: the stream that takes the place of the closed one fails at no name either."""
-    code = "from sle_gan.cli import common; import sys; common.run(lambda: print('b\\udcfcume', file=sys.stderr))"
+    code = "from sle_gan.cli import common; import sys; common.run(lambda: print('b\\udcfcume', file=sys.stderr), 'x')"
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},

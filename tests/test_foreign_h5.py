@@ -72,7 +72,7 @@ def test_init_from_says_so_before_an_engine_starts(file: Path, pictures: Path) -
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
         "from sle_gan.cli.common import run; from sle_gan.cli.train import main\n"
-        "try: run(lambda: main(sys.argv[1:]))\n"
+        "try: run(lambda: main(sys.argv[1:]), 'x')\n"
         "finally: assert 'keras' not in sys.modules"
     )
     command = [sys.executable, "-c", code, "--data-folder", str(pictures), "--init-from", str(file), "--dry-run"]

@@ -1,4 +1,4 @@
-"""Generation: seeds, truncation, interpolation, pictures; generate.py as a process."""
+"""Generation: seeds, truncation, interpolation, pictures; `sle-gan generate` as a process."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_grid_and_gif(tmp_path: Path) -> None:
 def test_generate_command(weights_file: Path, generator: Generator, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ("--weights", weights_file, "--count", 5, "--seed", 2, "--output-folder", out)
-    result = run("generate.py", *arguments, "--grid", tmp_path / "grid.png", "--interpolate", 2,
+    result = run("generate", *arguments, "--grid", tmp_path / "grid.png", "--interpolate", 2,
                  "--frames", 3, "--video", tmp_path / "loop.gif")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in out.iterdir()) == [f"{seed:06d}.png" for seed in range(2, 7)]
@@ -113,16 +113,14 @@ def test_generate_command(weights_file: Path, generator: Generator, tmp_path: Pa
 
 def test_generate_refuses_in_one_line(weights_file: Path, tmp_path: Path) -> None:
     out = ("--output-folder", tmp_path / "out")
-    assert_refused(run("generate.py", "--weights", "nowhere.h5", *out), "nowhere.h5", "no such file")
-    assert_refused(run("generate.py", "--weights", weights_file), "--output-folder")
-    assert_refused(run("generate.py", "--weights", weights_file, *out, "--count", "0"), "--count", "0")
-    assert_refused(run("generate.py", "--weights", weights_file, *out, "--truncation", "0"), "--truncation")
-    assert_refused(run("generate.py", "--weights", weights_file, "--video", "a.gif"), "--interpolate")
-    assert_refused(
-        run("generate.py", "--weights", weights_file, *out, "--cuont", "3"), "--cuont", "did you mean --count"
-    )
+    assert_refused(run("generate", "--weights", "nowhere.h5", *out), "nowhere.h5", "no such file")
+    assert_refused(run("generate", "--weights", weights_file), "--output-folder")
+    assert_refused(run("generate", "--weights", weights_file, *out, "--count", "0"), "--count", "0")
+    assert_refused(run("generate", "--weights", weights_file, *out, "--truncation", "0"), "--truncation")
+    assert_refused(run("generate", "--weights", weights_file, "--video", "a.gif"), "--interpolate")
+    assert_refused(run("generate", "--weights", weights_file, *out, "--cuont", "3"), "--cuont", "did you mean --count")
     (tmp_path / "bad.h5").write_bytes(b"garbage")
-    assert_refused(run("generate.py", "--weights", tmp_path / "bad.h5", *out), "bad.h5", "damaged or no HDF5")
+    assert_refused(run("generate", "--weights", tmp_path / "bad.h5", *out), "bad.h5", "damaged or no HDF5")
     assert not (tmp_path / "a.gif").exists()
 
 

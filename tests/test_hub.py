@@ -287,7 +287,7 @@ def generator_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_push_and_generate_through_the_commands(hub: Hub, home: Path, generator_file: Path, tmp_path: Path) -> None:
     env = environment(hub, home, HF_TOKEN=TOKEN)
     result = run(
-        "share.py", "--weights", generator_file, "--push", "user/new", "--license", "cc0-1.0", "--private", env=env
+        "share", "--weights", generator_file, "--push", "user/new", "--license", "cc0-1.0", "--private", env=env
     )
     assert result.returncode == 0, result.stderr
     repo = hub.repos["user/new"]
@@ -300,7 +300,7 @@ def test_push_and_generate_through_the_commands(hub: Hub, home: Path, generator_
     assert b'license: "cc0-1.0"' in repo.files["README.md"] and b"--model user/new" in repo.files["README.md"]
 
     out = ("--count", 2, "--output-folder", tmp_path / "out")
-    result = run("generate.py", "--model", "user/new", "--revision", commit, *out, env=env)
+    result = run("generate", "--model", "user/new", "--revision", commit, *out, env=env)
     assert result.returncode == 0 and f"user/new is at commit {commit}" in result.stdout, result.stderr
     expected = next(sle_gan.generate_images(sle_gan.load_generator(generator_file), range(2)))
     for seed in range(2):
@@ -383,14 +383,14 @@ def test_pushes_that_are_refused_send_nothing(hub: Hub, home: Path, shared: Path
 def test_share_refuses_before_it_works(hub: Hub, home: Path, generator_file: Path, tmp_path: Path) -> None:
     env = environment(hub, home)
     weights = ("--weights", generator_file)
-    assert_refused(run("share.py", *weights, "--push", "user/a", env=env), "no token", "hf auth login")
-    assert_refused(run("share.py", *weights), "--folder", "--push")
-    assert_refused(run("share.py", "--folder", tmp_path / "x", env=env), "--name", "--weights")
-    assert_refused(run("share.py", *weights, "--folder", tmp_path / "x", "--private"), "--private", "--push")
-    assert_refused(run("share.py", *weights, "--folder", tmp_path / "x", "--license", "A b"), "--license", "'A b'")
-    assert_refused(run("share.py", "--name", "none", "--output-folder", tmp_path, "--folder", tmp_path / "x"), "none")
-    assert_refused(run("share.py", "--folder", tmp_path, "--push", "user/a", env=env), "no model that share.py made")
-    assert_refused(run("generate.py", "--model", "user/none", "--grid", tmp_path / "g.png", env=env), "user/none")
-    assert_refused(run("generate.py", "--model", "user/none", *weights, "--grid", tmp_path / "g.png"), "either")
-    assert_refused(run("generate.py", *weights, "--revision", "v1", "--grid", tmp_path / "g.png"), "--revision")
+    assert_refused(run("share", *weights, "--push", "user/a", env=env), "no token", "hf auth login")
+    assert_refused(run("share", *weights), "--folder", "--push")
+    assert_refused(run("share", "--folder", tmp_path / "x", env=env), "--name", "--weights")
+    assert_refused(run("share", *weights, "--folder", tmp_path / "x", "--private"), "--private", "--push")
+    assert_refused(run("share", *weights, "--folder", tmp_path / "x", "--license", "A b"), "--license", "'A b'")
+    assert_refused(run("share", "--name", "none", "--output-folder", tmp_path, "--folder", tmp_path / "x"), "none")
+    assert_refused(run("share", "--folder", tmp_path, "--push", "user/a", env=env), "no model that sle-gan share made")
+    assert_refused(run("generate", "--model", "user/none", "--grid", tmp_path / "g.png", env=env), "user/none")
+    assert_refused(run("generate", "--model", "user/none", *weights, "--grid", tmp_path / "g.png"), "either")
+    assert_refused(run("generate", *weights, "--revision", "v1", "--grid", tmp_path / "g.png"), "--revision")
     assert not (tmp_path / "x").exists() and "user/a" not in hub.repos

@@ -54,18 +54,18 @@ def test_the_engine_float16_and_loops_of_steps_pass_on_jax() -> None:
 @pytest.mark.slow
 def test_a_run_moves_from_one_engine_to_the_other(pictures: Path, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path, "--name", "a")
-    first = run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 2, "--diff-augment")
+    first = run("train", "--data-folder", pictures, *output, *TINY, "--steps", 2, "--diff-augment")
     assert first.returncode == 0, first.stderr
-    second = run("train.py", *output, "--resume", "--steps", 4, "--engine", "jax")
+    second = run("train", *output, "--resume", "--steps", 4, "--engine", "jax")
     assert second.returncode == 0, second.stderr
     assert "(JAX " in second.stdout
-    third = run("train.py", *output, "--resume", "--steps", 5, "--engine", "tensorflow")
+    third = run("train", *output, "--resume", "--steps", 5, "--engine", "tensorflow")
     assert third.returncode == 0, third.stderr
     lines = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     weights = ("--weights", tmp_path / "a" / "generator_weights.h5", "--count", 2)
     for engine in ("tensorflow", "jax"):
-        done = run("generate.py", *weights, "--engine", engine, "--output-folder", tmp_path / engine)
+        done = run("generate", *weights, "--engine", engine, "--output-folder", tmp_path / engine)
         assert done.returncode == 0, done.stderr
     from PIL import Image
 
@@ -77,12 +77,10 @@ def test_a_run_moves_from_one_engine_to_the_other(pictures: Path, tmp_path: Path
 @pytest.mark.slow
 def test_a_jax_run_is_exact_when_resumed(pictures: Path, tmp_path: Path) -> None:
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *TINY, "--diff-augment", "--engine", "jax")
-    assert run("train.py", *settings, "--name", "a", "--steps", 4).returncode == 0
-    assert run("train.py", *settings, "--name", "b", "--steps", 2).returncode == 0
+    assert run("train", *settings, "--name", "a", "--steps", 4).returncode == 0
+    assert run("train", *settings, "--name", "b", "--steps", 2).returncode == 0
     assert (
-        run(
-            "train.py", "--output-folder", tmp_path, "--name", "b", "--resume", "--steps", 4, "--engine", "jax"
-        ).returncode
+        run("train", "--output-folder", tmp_path, "--name", "b", "--resume", "--steps", 4, "--engine", "jax").returncode
         == 0
     )
     a, b = (np.load(tmp_path / name / "checkpoints" / "step_00000004.npz") for name in "ab")
@@ -92,6 +90,6 @@ def test_a_jax_run_is_exact_when_resumed(pictures: Path, tmp_path: Path) -> None
 
 
 def test_an_engine_that_does_not_exist(tmp_path: Path) -> None:
-    assert_refused(run("train.py", "--engine", "torch"), "--engine", "'torch'")
+    assert_refused(run("train", "--engine", "torch"), "--engine", "'torch'")
     environment = on("torch")
-    assert_refused(run("train.py", "--data-folder", tmp_path, env=environment), "KERAS_BACKEND", "torch")
+    assert_refused(run("train", "--data-folder", tmp_path, env=environment), "KERAS_BACKEND", "torch")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import signal
 import stat
 import sys
@@ -16,7 +15,6 @@ import pytest
 
 from sle_gan import files, weights
 from sle_gan.cli.common import lasting_console
-from sle_gan.commands import command_line, resume_line
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import TrainingStopped
 from sle_gan.files import AppendedFile, new_hdf5
@@ -81,7 +79,7 @@ def test_a_console_that_fails_is_told_once_on_the_other(place: str, monkeypatch,
     with (tmp_path / "err").open("w") as stderr:
         monkeypatch.setattr(sys, "stdout", stdout)
         monkeypatch.setattr(sys, "stderr", stderr)
-        with lasting_console():
+        with lasting_console("sle-gan train"):
             for _ in range(3):
                 print("x" * 10_000)
             print("still here", file=sys.stderr)
@@ -251,21 +249,3 @@ def test_exports_follow_their_checkpoints(pictures: Path, tmp_path: Path) -> Non
         assert exports.renew_exports(gan, folder, saved) == []
         assert run._restore(gan, run._open_devices(config), [], saved, last=3)[1] is None
         assert read_meta(saved.all()[-1].path)["step"] == 2
-
-
-@pytest.mark.parametrize("name", ("plain", "my flowers", "it's", "-x", "a;b $HOME `c` *", "blümchen 花"))
-def test_printed_commands_run_as_printed(name: str, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    from sle_gan.cli.train import make_parser
-
-    line = resume_line(Path("my runs") / name, "jax")
-    python, script, *words = shlex.split(line)
-    assert Path(script).is_file() and Path(script).name == "train.py" and python
-    arguments = make_parser().parse_args(words)
-    assert (arguments.name, arguments.output_folder, arguments.engine) == (name, "my runs", "jax")
-    assert arguments.resume
-    assert "--engine" not in resume_line(Path("runs") / name, "tensorflow")
-    assert "--output-folder" not in resume_line(Path("runs") / name, "tensorflow")
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", str(Path(sys.executable).parent))
-        assert shlex.split(command_line("train.py"))[0] in ("python", "python3")

@@ -285,7 +285,7 @@ def test_the_commands_take_its_files(
             np.testing.assert_array_equal(np.asarray(image), picture)
     with pytest.raises(UserError, match="takes a generator of SLE-GAN or DCGAN; this one is a LightweightGenerator"):
         generate.main(["--weights", file, "--export", "onnx", "--output", str(tmp_path / "generator.onnx")])
-    with pytest.raises(UserError, match=r"model.pt, of a lightweight GAN, holds none.*train.py --init-from"):
+    with pytest.raises(UserError, match=r"model.pt, of a lightweight GAN, holds none.*train --init-from"):
         convert.main(["--input", file, "--run-folder", str(tmp_path / "run")])
     slegan = ["--data-folder", str(pictures), "--output-folder", str(tmp_path / "runs"), "--resolution", "64"]
     with pytest.raises(UserError, match=r"LightweightGenerator\(output_resolution=128.* fit Generator\(output_resol"):
@@ -311,7 +311,7 @@ def test_a_file_of_another_gan_is_refused(shared_folder: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_a_checkpoint_is_trained_on(checkpoint: Path, pictures: Path, tmp_path: Path) -> None:
     result = run(
-        "train.py", "--data-folder", pictures, "--output-folder", tmp_path, "--name", "more", "--init-from", checkpoint,
+        "train", "--data-folder", pictures, "--output-folder", tmp_path, "--name", "more", "--init-from", checkpoint,
         "--steps", 2, "--batch-size", 2,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -325,10 +325,10 @@ def test_a_resumed_run_is_bit_equal_without_the_penalty(pictures: Path, tmp_path
     """With it TensorFlow rounds differently from call to call: see `LightweightGAN._regularize`."""
     settings = ("--model", "lightweight", "--data-folder", pictures, "--output-folder", tmp_path, *TINY)
     every = ("--steps", 8, "--checkpoint-every", 1, "--sample-every", 100, "--diff-augment", "--gradient-penalty", 0)
-    assert run("train.py", *settings, *every, "--name", "straight").returncode == 0
-    process = start("train.py", *settings, *every, "--name", "killed")
+    assert run("train", *settings, *every, "--name", "straight").returncode == 0
+    process = start("train", *settings, *every, "--name", "killed")
     kill_after(tmp_path / "killed", 3, process)
-    resumed = run("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
+    resumed = run("train", "--output-folder", tmp_path, "--name", "killed", "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "penalty" not in read_log(tmp_path / "straight" / "log.jsonl")[0]
     states = [np.load(tmp_path / name / "checkpoints" / "step_00000008.npz") for name in ("straight", "killed")]

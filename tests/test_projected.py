@@ -194,9 +194,9 @@ def test_a_run_with_the_package_s_weights_resumes_exactly(pictures: Path, tmp_pa
     flags = ("--model", "projected", "--data-folder", pictures, "--output-folder", tmp_path)
     tiny = ("--resolution", 64, "--width", 8, "--latent", 16, "--batch-size", 4, "--head-width", 4)
     for name, steps in (("straight", 2), ("stopped", 1)):
-        result = run("train.py", *flags, *tiny, "--name", name, "--steps", steps, "--sample-every", 100)
+        result = run("train", *flags, *tiny, "--name", name, "--steps", steps, "--sample-every", 100)
         assert result.returncode == 0, result.stderr
-    resumed = run("train.py", "--output-folder", tmp_path, "--name", "stopped", "--resume", "--steps", 2)
+    resumed = run("train", "--output-folder", tmp_path, "--name", "stopped", "--resume", "--steps", 2)
     assert resumed.returncode == 0, resumed.stderr
     states = []
     for name in ("straight", "stopped"):
@@ -204,8 +204,8 @@ def test_a_run_with_the_package_s_weights_resumes_exactly(pictures: Path, tmp_pa
             states.append({key: file[key] for key in file.files if key != "meta.json"})
     for name, value in states[0].items():
         np.testing.assert_array_equal(states[1][name], value, err_msg=name)
-    exported = run("generate.py", "--weights", tmp_path / "straight" / "generator_weights.h5",
+    exported = run("generate", "--weights", tmp_path / "straight" / "generator_weights.h5",
                    "--count", 2, "--output-folder", tmp_path / "out")  # fmt: skip
     assert exported.returncode == 0, exported.stderr
-    missing = run("train.py", *flags, *tiny, "--name", "x", "--feature-weights", tmp_path / "nothing.pth")
+    missing = run("train", *flags, *tiny, "--name", "x", "--feature-weights", tmp_path / "nothing.pth")
     assert_refused(missing, "--feature-weights", "nothing.pth")

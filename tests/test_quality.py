@@ -111,7 +111,7 @@ def test_exports_of_a_run_are_copied_when_they_are_new(tmp_path: Path) -> None:
     export = tmp_path / "run" / "generator_weights.h5"
     (export.parent / "checkpoints").mkdir(parents=True)
     export.write_bytes(b"of an earlier session")
-    run = race.Run("a", 1, tmp_path, ["python", "train.py"], ["--width", "8"])
+    run = race.Run("a", 1, tmp_path, ["python", "train"], ["--width", "8"])
     assert list(run.made()) == [] and run.command()[-1] == "--override"
     for step, content in ((50, b"first"), (100, b"second")):
         (export.parent / "checkpoints" / f"step_{step:08}.npz").touch()

@@ -24,13 +24,13 @@ def test_killed_at_random_moments_and_resumed(pictures: Path, tmp_path: Path) ->
     """A checkpoint is written after every step, so that a kill is as likely to hit the writing as the training."""
     steps = 10
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *SETTINGS, "--steps", steps)
-    assert run("train.py", *settings, "--name", "straight").returncode == 0
+    assert run("train", *settings, "--name", "straight").returncode == 0
 
-    process = start("train.py", *settings, "--name", "killed")
+    process = start("train", *settings, "--name", "killed")
     # From the second step on: a run that is killed before its first checkpoint is whole has nothing to resume.
     for step in (random.randint(2, 4), random.randint(5, 8)):
         kill_after(tmp_path / "killed", step, process)
-        process = start("train.py", "--output-folder", tmp_path, "--name", "killed", "--resume")
+        process = start("train", "--output-folder", tmp_path, "--name", "killed", "--resume")
     _, err = process.communicate()
     assert process.returncode == 0, err
 
@@ -51,6 +51,6 @@ def test_killed_at_random_moments_and_resumed(pictures: Path, tmp_path: Path) ->
 def test_another_seed_is_another_run(pictures: Path, tmp_path: Path) -> None:
     settings = ("--data-folder", pictures, "--output-folder", tmp_path, *SETTINGS, "--steps", 1)
     for seed in (1, 2):
-        assert run("train.py", *settings, "--name", seed, "--seed", seed).returncode == 0
+        assert run("train", *settings, "--name", seed, "--seed", seed).returncode == 0
     one, two = (arrays(tmp_path / n / "checkpoints" / "step_00000001.npz") for n in ("1", "2"))
     assert np.abs(one["generator/to_image/kernel"] - two["generator/to_image/kernel"]).max() > 1e-3

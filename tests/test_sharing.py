@@ -56,7 +56,7 @@ def small(seed: int) -> Generator:
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 40 steps whose best score was at step 20, as train.py leaves it; made of its parts, in a second."""
+    """A run of 40 steps whose best score was at step 20, as training leaves it; made of its parts, in a second."""
     folder = tmp_path_factory.mktemp("runs") / "anna"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "samples").mkdir()
@@ -191,7 +191,7 @@ def test_networks_that_translate_have_no_samples(run_folder: Path, tmp_path: Pat
         "README.md", "config.json", "generator_AB_weights.h5", "generator_BA_weights.h5"
     ]  # fmt: skip
     card = (folder / "README.md").read_text()
-    assert "translate.py --weights FOLDER/generator_AB_weights.h5" in card and "image-to-image" in card
+    assert "sle-gan translate --weights FOLDER/generator_AB_weights.h5" in card and "image-to-image" in card
     with pytest.raises(UserError, match=r"generator_BA_weights\.h5 but no generator_weights\.h5"):
         sle_gan.from_pretrained(folder)
 
@@ -234,12 +234,12 @@ def test_folders_that_are_refused(shared: Path, run_folder: Path, tmp_path: Path
 
 
 def test_the_same_settings_give_the_same_command() -> None:
-    """The command on a card is read back by train.py's own parser."""
+    """The command on a card is read back by the command's own parser."""
     from sle_gan.cli.train import make_parser
     from sle_gan.sharing.training_facts import command
 
     words = command(CONFIG, shareable_settings(CONFIG)).split()
-    assert words[:2] == ["python", "train.py"]
+    assert words[:2] == ["sle-gan", "train"]
     given = vars(make_parser().parse_args(words[2:]))
     trained = {field.name: given.get(field.name, field.default) for field in dataclasses.fields(SLEGANConfig)}
     for name, value in shareable_settings(CONFIG).items():
@@ -249,18 +249,18 @@ def test_the_same_settings_give_the_same_command() -> None:
 @pytest.mark.slow
 def test_train_share_generate(pictures: Path, tmp_path: Path) -> None:
     where = ("--output-folder", tmp_path / "runs", "--name", "flowers")
-    result = run("train.py", "--data-folder", pictures, *TINY, "--steps", 3, *where)
+    result = run("train", "--data-folder", pictures, *TINY, "--steps", 3, *where)
     assert result.returncode == 0, result.stderr
-    result = run("share.py", *where, "--folder", tmp_path / "shared")
+    result = run("share", *where, "--folder", tmp_path / "shared")
     assert result.returncode == 0, result.stderr
     card = (tmp_path / "shared" / "README.md").read_text()
     assert "| training pictures | 24 |" in card and "3 of 4 images = 0.5 passes" in card
-    assert_refused(run("share.py", *where, "--folder", tmp_path / "shared"), "--override")
-    assert run("share.py", *where, "--folder", tmp_path / "shared", "--override").returncode == 0
+    assert_refused(run("share", *where, "--folder", tmp_path / "shared"), "--override")
+    assert run("share", *where, "--folder", tmp_path / "shared", "--override").returncode == 0
     grids = [tmp_path / "a.png", tmp_path / "b.png"]
     weights = tmp_path / "runs" / "flowers" / "generator_weights.h5"
     for source, grid in ((("--model", tmp_path / "shared"), grids[0]), (("--weights", weights), grids[1])):
-        assert run("generate.py", *source, "--grid", grid).returncode == 0
+        assert run("generate", *source, "--grid", grid).returncode == 0
     assert grids[0].read_bytes() == grids[1].read_bytes() == (tmp_path / "shared" / "samples.png").read_bytes()
 
 

@@ -352,7 +352,7 @@ def test_calls_end_where_something_is_to_be_done(
 )
 def test_refused_before_any_work(pictures: Any, tmp_path: Any, flags: tuple[str, ...], words: tuple[str, ...]) -> None:
     output = ("--output-folder", tmp_path / "runs", "--batch-size", 4)
-    result = run("train.py", "--data-folder", pictures, *TINY, *output, *flags)
+    result = run("train", "--data-folder", pictures, *TINY, *output, *flags)
     assert_refused(result, *words)
     assert not (tmp_path / "runs").exists() and "pictures of" not in result.stdout
 
@@ -371,4 +371,4 @@ def test_refused_before_any_work(pictures: Any, tmp_path: Any, flags: tuple[str,
 def test_ill_formed_clusters_are_refused(pictures: Any, tmp_path: Any, text: str | None, words: str) -> None:
     environment = {**os.environ, **({"TF_CONFIG": text} if text else {})}
     output = ("--output-folder", tmp_path, "--distributed")
-    assert_refused(run("train.py", "--data-folder", pictures, *TINY, *output, env=environment), words, "--distributed")
+    assert_refused(run("train", "--data-folder", pictures, *TINY, *output, env=environment), words, "--distributed")

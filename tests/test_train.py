@@ -1,4 +1,4 @@
-"""train.py as a user runs it: a whole run, its refusals, its ends."""
+"""`sle-gan train` as a user runs it: a whole run, its refusals, its ends."""
 
 from __future__ import annotations
 
@@ -40,9 +40,7 @@ def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     """A run of 6 steps, and what it printed. No test writes into it."""
     output = tmp_path_factory.mktemp("runs")
     arguments = ("--steps", 6, "--checkpoint-every", 2, "--sample-every", 3, "--diff-augment", "--crop", "random")
-    result = run(
-        "train.py", "--data-folder", pictures, "--output-folder", output, "--name", "flowers", *TINY, *arguments
-    )
+    result = run("train", "--data-folder", pictures, "--output-folder", output, "--name", "flowers", *TINY, *arguments)
     assert result.returncode == 0, result.stderr
     return output / "flowers", result.stdout + result.stderr
 
@@ -56,7 +54,7 @@ def test_a_run_leaves_what_the_readme_says(finished) -> None:
     ]
     names = [f"{name}_{step:08d}.png" for name in ("reconstructions", "samples") for step in (0, 3, 6)]
     assert sorted(path.name for path in (folder / "samples").iterdir()) == names
-    for word in ("24 pictures", "img/s", "generator_weights.h5", "curves.png", "generate.py --weights"):
+    for word in ("24 pictures", "img/s", "generator_weights.h5", "curves.png", "generate --weights"):
         assert word in printed
 
 
@@ -108,19 +106,19 @@ def test_the_export_is_the_averaged_generator_of_the_checkpoint(finished) -> Non
 
 def test_refusals_before_anything_is_made(pictures: Path, finished, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path / "runs")
-    assert_refused(run("train.py", *output), "--data-folder is missing")
-    assert_refused(run("train.py", *output, "--data-folder", tmp_path / "nowhere"), "nowhere", "--data-folder")
+    assert_refused(run("train", *output), "--data-folder is missing")
+    assert_refused(run("train", *output, "--data-folder", tmp_path / "nowhere"), "nowhere", "--data-folder")
     data = ("--data-folder", pictures)
-    assert_refused(run("train.py", *output, *data, "--resolution", 300), "--resolution is 300", "64 to 1024")
-    assert_refused(run("train.py", *output, *data, "--batch-size", "eight"), "--batch-size", "'eight'")
-    assert_refused(run("train.py", *output, *data, "--resolutoin", 64), "did you mean --resolution")
-    assert_refused(run("train.py", *output, *data, "--crop", "left"), "--crop", "'left'")
-    assert_refused(run("train.py", *output, *data, "--name", "none", "--resume"), "no training run")
+    assert_refused(run("train", *output, *data, "--resolution", 300), "--resolution is 300", "64 to 1024")
+    assert_refused(run("train", *output, *data, "--batch-size", "eight"), "--batch-size", "'eight'")
+    assert_refused(run("train", *output, *data, "--resolutoin", 64), "did you mean --resolution")
+    assert_refused(run("train", *output, *data, "--crop", "left"), "--crop", "'left'")
+    assert_refused(run("train", *output, *data, "--name", "none", "--resume"), "no training run")
     there = ("--output-folder", finished[0].parent, "--name", "flowers")
     before = sorted(finished[0].rglob("*"))
-    assert_refused(run("train.py", *there, *data), "--resume", "--override")
-    assert_refused(run("train.py", *there, "--resume", "--width", 16), "--width is 16", "trained with 8")
-    assert_refused(run("train.py", *there, "--resume", "--override"), "not allowed with")
+    assert_refused(run("train", *there, *data), "--resume", "--override")
+    assert_refused(run("train", *there, "--resume", "--width", 16), "--width is 16", "trained with 8")
+    assert_refused(run("train", *there, "--resume", "--override"), "not allowed with")
     assert sorted(finished[0].rglob("*")) == before
     assert not (tmp_path / "runs").exists()
 
@@ -128,7 +126,7 @@ def test_refusals_before_anything_is_made(pictures: Path, finished, tmp_path: Pa
 def test_one_picture_is_counted_and_not_measured(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     shutil.copy(next(iter(sorted(pictures.iterdir()))), tmp_path / "one")
-    result = run("train.py", "--data-folder", tmp_path / "one", *TINY, "--fid", "--dry-run", cwd=tmp_path)
+    result = run("train", "--data-folder", tmp_path / "one", *TINY, "--fid", "--dry-run", cwd=tmp_path)
     assert_refused(result, "--fid compares sets of pictures", "has 1 picture;", "leave --fid out")
     assert "1 picture of 64x64" in result.stdout
 
@@ -138,28 +136,28 @@ def test_refusals_after_the_pictures_were_read(pictures: Path, finished, tmp_pat
     empty.mkdir()
     runs = tmp_path / "runs"
     output = ("--output-folder", runs, *TINY)
-    assert_refused(run("train.py", *output, "--data-folder", empty), "empty")
-    wrong = run("train.py", *output, "--data-folder", pictures, "--generator-weights",
+    assert_refused(run("train", *output, "--data-folder", empty), "empty")
+    wrong = run("train", *output, "--data-folder", pictures, "--generator-weights",
                 finished[0] / "discriminator_weights.h5")  # fmt: skip
     assert_refused(wrong, "discriminator_weights.h5", "Generator(")
-    missing = run("train.py", *output, "--data-folder", pictures, "--reconstruction-loss", "perceptual",
+    missing = run("train", *output, "--data-folder", pictures, "--reconstruction-loss", "perceptual",
                   "--perceptual-weights", tmp_path / "vgg.h5")  # fmt: skip
     assert_refused(missing, "--perceptual-weights", "there is no file", "vgg.h5")
-    done = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--steps", 5)
+    done = run("train", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--steps", 5)
     assert_refused(done, "has done 6 steps", "--steps is 5")
-    fewer = run("train.py", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--epochs", 1)
+    fewer = run("train", "--output-folder", finished[0].parent, "--name", "flowers", "--resume", "--epochs", 1)
     assert fewer.returncode == 0 and "complete: all 6 steps" in fewer.stdout  # an epoch of 24 pictures is 6 steps
     assert not runs.exists()
 
 
 def test_dry_run_writes_no_run(pictures: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
+    result = run("train", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
                  "--cache-folder", cache)  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert sorted(path.suffix for path in cache.iterdir()) == [".json", ".npy"]
     assert '"resolution": 64' in result.stdout and "would train SLEGAN" in result.stdout
-    without = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
+    without = run("train", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--dry-run",
                   "--fid", "--fid-features-weights", tmp_path / "none.pth")  # fmt: skip
     assert_refused(without, "none.pth")
     assert not (tmp_path / "runs").exists()
@@ -172,7 +170,7 @@ def test_weights_are_really_loaded(finished, pictures: Path) -> None:
     weights = [x for name in exports for x in (f"--{name}-weights", folder / f"{name}_weights.h5")]
     slow = ("--G-learning-rate", 1e-12, "--D-learning-rate", 1e-12, "--steps", 1, "--seed", 5)
     output = ("--output-folder", folder.parent.parent / "started")
-    result = run("train.py", "--data-folder", pictures, *output, *TINY, *weights, *slow)
+    result = run("train", "--data-folder", pictures, *output, *TINY, *weights, *slow)
     assert result.returncode == 0, result.stderr
     for name, key in (("generator", "to_image/kernel"), ("discriminator", "to_logits/kernel")):
         with np.load(output[1] / "experiment" / "checkpoints" / "step_00000001.npz") as checkpoint:
@@ -183,9 +181,9 @@ def test_weights_are_really_loaded(finished, pictures: Path) -> None:
 
 def test_divergence_stops_the_run_and_names_the_last_good_checkpoint(pictures: Path, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path, "--name", "a")
-    first = run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 1)
+    first = run("train", "--data-folder", pictures, *output, *TINY, "--steps", 1)
     assert first.returncode == 0, first.stderr
-    result = run("train.py", *output, "--resume", "--steps", 9, "--G-learning-rate", 1e30, "--D-learning-rate", 1e30)
+    result = run("train", *output, "--resume", "--steps", 9, "--G-learning-rate", 1e30, "--D-learning-rate", 1e30)
     assert result.returncode == 1
     line = result.stderr.strip().splitlines()[-1]
     assert "diverged at step" in line and "= nan" in line and "step_00000001.npz" in line
@@ -203,11 +201,11 @@ def test_signals_save_a_checkpoint_and_the_printed_command_goes_on(pictures: Pat
     output = ("--output-folder", "my runs", "--name", "it's")
     place = {"cwd": tmp_path, "preexec_fn": obey_signals}
     folder = tmp_path / "my runs" / "it's"
-    process = start("train.py", "--data-folder", pictures, *output, *TINY, **place)
+    process = start("train", "--data-folder", pictures, *output, *TINY, **place)
     wait_for_step(folder, 2, process)
     if number == signal.SIGINT:
-        assert_refused(run("train.py", *output, "--resume", **place), "another process is training")
-        refused = run("train.py", "--data-folder", pictures, *output, *TINY, "--override", **place)
+        assert_refused(run("train", *output, "--resume", **place), "another process is training")
+        refused = run("train", "--data-folder", pictures, *output, *TINY, "--override", **place)
         assert_refused(refused, "another process")
     process.send_signal(number)
     if number != signal.SIGINT:
@@ -227,11 +225,21 @@ def test_signals_save_a_checkpoint_and_the_printed_command_goes_on(pictures: Pat
 
 
 def test_a_run_goes_on_without_a_console_and_what_is_complete_ends_well(pictures: Path, tmp_path: Path) -> None:
-    """`train.py 2>&1 | head -1`; then a kill between the last checkpoint and the exports; then --resume."""
+    """`sle-gan train 2>&1 | head -1`; then a kill between the last checkpoint and the exports; then --resume."""
     output = ("--output-folder", tmp_path, "--name", "a")
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "train.py"), "--data-folder", pictures, *output, *TINY, "--steps", "3"],
+        [
+            sys.executable,
+            str(REPOSITORY / "sle_gan"),
+            "train",
+            "--data-folder",
+            pictures,
+            *output,
+            *TINY,
+            "--steps",
+            "3",
+        ],
         stdout=writing,
         stderr=writing,
     )
@@ -247,7 +255,7 @@ def test_a_run_goes_on_without_a_console_and_what_is_complete_ends_well(pictures
     sle_gan.Generator(64, width=8, latent=16).save_weights(export)  # as of another step
     (folder / "discriminator_weights.h5").unlink()
     (folder / "curves.png").unlink()
-    again = run("train.py", *output, "--resume")
+    again = run("train", *output, "--resume")
     assert again.returncode == 0, again.stderr
     assert "complete: all 3 steps" in again.stdout and f"wrote {export} again" in again.stdout
     assert export.read_bytes() == content
@@ -262,11 +270,11 @@ def limit_file_size() -> None:
 def test_a_full_disk_leaves_the_checkpoint_before_whole(finished, pictures: Path, tmp_path: Path) -> None:
     """A limit on the size of files makes writes fail as a full disk does."""
     output = ("--output-folder", tmp_path, "--name", "a")
-    assert run("train.py", "--data-folder", pictures, *output, *TINY, "--steps", 1).returncode == 0
+    assert run("train", "--data-folder", pictures, *output, *TINY, "--steps", 1).returncode == 0
     checkpoint = tmp_path / "a" / "checkpoints" / "step_00000001.npz"
     content = checkpoint.read_bytes()
     assert len(content) > 2_000_000
-    result = run("train.py", *output, "--resume", "--steps", 3, "--checkpoint-every", 1, preexec_fn=limit_file_size)
+    result = run("train", *output, "--resume", "--steps", 3, "--checkpoint-every", 1, preexec_fn=limit_file_size)
     assert result.returncode == 1
     assert (
         "saving to" in result.stderr + result.stdout and "step_00000001.npz is whole" in result.stderr + result.stdout
@@ -288,7 +296,7 @@ def test_any_kind_of_picture(tmp_path: Path) -> None:
     (folder / "cut.jpg").write_bytes((folder / "good 0.jpg").read_bytes()[:300])
     Image.new("L", (1, 1)).save(folder / "dot.png")
     (folder / "broken.png").symlink_to(folder / "nowhere.png")
-    result = run("train.py", "--data-folder", folder, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
+    result = run("train", "--data-folder", folder, "--output-folder", tmp_path / "runs", *TINY, "--dry-run")
     assert result.returncode == 0, result.stderr
     for name in ("zero.jpg", "text.png", "cut.jpg", "dot.png", "broken.png"):
         assert f"skipped {name}: " in result.stdout
@@ -299,18 +307,18 @@ def test_the_trained_networks_see_colour_and_grey(pictures: Path, tmp_path: Path
     config = dataclasses.replace(SLEGANConfig(), channels="grey")
     assert config.validated().channels == "grey"
     output = ("--output-folder", tmp_path, "--name", "a")
-    result = run("train.py", "--data-folder", pictures, *output, *TINY, "--channels", "grey", "--steps", 1)
+    result = run("train", "--data-folder", pictures, *output, *TINY, "--channels", "grey", "--steps", 1)
     assert result.returncode == 0, result.stderr
     with Image.open(tmp_path / "a" / "samples" / "samples_00000001.png") as image:
         assert image.mode == "L"
 
 
 def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, tmp_path: Path) -> None:
-    """The best export, scored again by evaluate.py, gives the logged number; a resumed run remembers its best."""
+    """The best export, scored again by `evaluate`, gives the logged number; a resumed run remembers its best."""
     weights = ("--fid-features-weights", shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5")
     fid = ("--fid", "--fid-features", "mobilenet", *weights, "--fid-frequency", 2, "--fid-number-of-images", 12)
     output = ("--output-folder", tmp_path, "--name", "a")
-    result = run("train.py", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2,
+    result = run("train", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2,
                  "--cache-folder", tmp_path / "cache")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".json", ".npy", ".npz"]
@@ -327,19 +335,19 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
     generator = sle_gan.load_generator(folder / "best_generator_weights.h5")
     np.testing.assert_array_equal(generator.to_image.kernel, kernel)
     score = ("--real", pictures, "--fake", folder / "best_generator_weights.h5", "--count", 12, "--seed", 0)
-    again = run("evaluate.py", "score", *score, "--features", "mobilenet", "--features-weights", weights[1],
+    again = run("evaluate", "score", *score, "--features", "mobilenet", "--features-weights", weights[1],
                 "--json", tmp_path / "score.json")  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "score.json").read_text())["metrics"]["fid"] == pytest.approx(best["fid"], rel=1e-6)
 
-    resumed = run("train.py", *output, "--resume", "--steps", 5)
+    resumed = run("train", *output, "--resume", "--steps", 5)
     assert resumed.returncode == 0, resumed.stderr
     assert [line["step"] for line in read_log(folder / "log.jsonl") if "fid" in line] == [2, 4, 5]
     meta = read_meta(folder / "checkpoints" / "step_00000005.npz")
     fids = {line["step"]: line["fid"] for line in read_log(folder / "log.jsonl") if "fid" in line}
     assert meta["best"][:2] == [min(fids, key=fids.__getitem__), min(fids.values())]
 
-    otherwise = run("train.py", *output, "--resume", "--steps", 6, "--fid-number-of-images", 10)
+    otherwise = run("train", *output, "--resume", "--steps", 6, "--fid-number-of-images", 10)
     assert otherwise.returncode == 0, otherwise.stderr
     assert "another number of generated images: it does not compare, and the best starts anew" in otherwise.stdout
     meta = read_meta(folder / "checkpoints" / "step_00000006.npz")
@@ -348,12 +356,12 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
 
 
 def test_fid_without_weights_stops_before_the_first_step(pictures: Path, tmp_path: Path) -> None:
-    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid",
+    result = run("train", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid",
                  "--fid-features-weights", tmp_path / "none.pth")  # fmt: skip
     assert_refused(result, "none.pth")
     environment = {**os.environ, "KERAS_HOME": str(tmp_path / "keras"), "https_proxy": "http://127.0.0.1:9"}
     offline = run(
-        "train.py", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid", env=environment
+        "train", "--data-folder", pictures, "--output-folder", tmp_path / "runs", *TINY, "--fid", env=environment
     )
     assert_refused(offline, "pt_inception-2015-12-05", "SLE_GAN_FEATURES_WEIGHTS")
     assert not (tmp_path / "runs").exists()

@@ -170,11 +170,11 @@ def test_a_run_with_frozen_layers(source, pictures: Path, tmp_path: Path, backen
     path, _ = source
     place = ("--output-folder", tmp_path, "--engine", backend)
     started = ("--init-from", path, "--freeze-discriminator-layers", 2, "--data-folder", pictures, "--batch-size", 4)
-    result = run("train.py", *place, *started, "--name", "b", "--steps", 2)
+    result = run("train", *place, *started, "--name", "b", "--steps", 2)
     assert result.returncode == 0, result.stderr
     assert f"frozen layers of the discriminator: {', '.join(FROZEN)}" in result.stdout
     assert "generator: 22 of 22 layers" in result.stdout
-    resumed = run("train.py", *place, "--name", "b", "--resume", "--steps", 3)
+    resumed = run("train", *place, "--name", "b", "--resume", "--steps", 3)
     assert resumed.returncode == 0 and "frozen layers" in resumed.stdout, resumed.stderr
     _, before = checkpoints.read(path / "checkpoints" / "step_00000003.npz")
     _, after = checkpoints.read(tmp_path / "b" / "checkpoints" / "step_00000003.npz")
@@ -185,8 +185,8 @@ def test_a_run_with_frozen_layers(source, pictures: Path, tmp_path: Path, backen
 def test_refusals(source, pictures: Path, tmp_path: Path) -> None:
     path, _ = source
     output = ("--data-folder", pictures, "--output-folder", tmp_path / "runs")
-    assert_refused(run("train.py", *output, *TINY, "--freeze-discriminator-layers", 2), "--init-from beside it")
-    assert_refused(run("train.py", *output, "--init-from", tmp_path / "none.h5"), "none.h5")
-    many = run("train.py", *output, "--init-from", path, "--freeze-discriminator-layers", 5)
+    assert_refused(run("train", *output, *TINY, "--freeze-discriminator-layers", 2), "--init-from beside it")
+    assert_refused(run("train", *output, "--init-from", tmp_path / "none.h5"), "none.h5")
+    many = run("train", *output, "--init-from", path, "--freeze-discriminator-layers", 5)
     assert_refused(many, "--freeze-discriminator-layers is 5; expected at most 4")
     assert not (tmp_path / "runs").exists()

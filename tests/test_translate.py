@@ -46,7 +46,7 @@ def test_train_and_translate(pictures: Path, other: Path, shared_folder: Path, t
     fid = ("--fid", "--fid-features", "mobilenet", "--fid-features-weights", features, "--fid-number-of-images", 10)
     output = ("--output-folder", tmp_path, "--name", "a")
     folders = ("--data-folder", pictures, "--target-folder", other)
-    result = run("train.py", *folders, *output, *TINY, *fid, "--steps", 2, "--diff-augment")
+    result = run("train", *folders, *output, *TINY, *fid, "--steps", 2, "--diff-augment")
     assert result.returncode == 0, result.stderr
     assert "24 pictures of 64x64" in result.stdout and "7 pictures of 64x64" in result.stdout
     folder = tmp_path / "a"
@@ -59,11 +59,11 @@ def test_train_and_translate(pictures: Path, other: Path, shared_folder: Path, t
         with Image.open(folder / "samples" / f"{name}_00000002.png") as grid:
             assert grid.size == (6 * 66 + 2, 3 * 66 + 2)
 
-    assert f"translate.py --weights {folder}" in result.stdout
+    assert f"translate --weights {folder}" in result.stdout
     for direction in ("AB", "BA"):
         out = tmp_path / direction
         arguments = ("--direction", direction, "--input", other / "6.png", "--output-folder", out)
-        done = run("translate.py", "--weights", folder, *arguments)
+        done = run("translate", "--weights", folder, *arguments)
         assert done.returncode == 0, done.stderr
         expected = translation.translate(
             translation.load_translator(folder / f"generator_{direction}_weights.h5"), decode_whole(other / "6.png")
@@ -88,7 +88,7 @@ def test_names_sizes_and_orientation_are_kept(translator: Path, tmp_path: Path) 
     (source / "e.jpg").write_text("no picture")
     grid = tmp_path / "grid.png"
     result = run(
-        "translate.py", "--weights", translator, "--input", source, "--output-folder", tmp_path / "out", "--grid", grid
+        "translate", "--weights", translator, "--input", source, "--output-folder", tmp_path / "out", "--grid", grid
     )
     assert result.returncode == 0, result.stderr
     assert "skipped e.jpg" in result.stdout + result.stderr
@@ -147,7 +147,7 @@ def test_bad_requests_are_refused(pictures: Path, translator: Path, tmp_path: Pa
         ((translator, "--input", pictures, "--count", 3, *grid), ("--count", "--source")),
         ((translator, "--input", pictures, "--output-folder", pictures), ("--output-folder", "own folder")),
     ):
-        assert_refused(run("translate.py", "--weights", *arguments), *words)
+        assert_refused(run("translate", "--weights", *arguments), *words)
 
 
 def test_bad_domains_are_refused(pictures: Path, tmp_path: Path) -> None:
@@ -156,14 +156,14 @@ def test_bad_domains_are_refused(pictures: Path, tmp_path: Path) -> None:
     for folder in (empty, single):
         folder.mkdir()
     Image.new("RGB", (64, 64)).save(single / "a.png")
-    assert_refused(run("train.py", *settings), "--target-folder is missing")
-    assert_refused(run("train.py", *settings, "--target-folder", empty), "--target-folder", str(empty), str(pictures))
-    few = run("train.py", *settings, "--target-folder", single)
+    assert_refused(run("train", *settings), "--target-folder is missing")
+    assert_refused(run("train", *settings, "--target-folder", empty), "--target-folder", str(empty), str(pictures))
+    few = run("train", *settings, "--target-folder", single)
     assert_refused(few, "at least two pictures", f"{pictures} has 24", f"{single} has 1")
-    assert_refused(run("train.py", "--data-folder", pictures, "--target-folder", single), "--target-folder")
+    assert_refused(run("train", "--data-folder", pictures, "--target-folder", single), "--target-folder")
     wrong = ("--target-folder", pictures, "--generator-AB-weights", tmp_path / "grey.h5")
     ResNetGenerator(blocks=1, width=4, channels=1).save_weights(tmp_path / "grey.h5")
-    assert_refused(run("train.py", *settings, *wrong), "grey.h5", "channels=1", "channels=3")
+    assert_refused(run("train", *settings, *wrong), "grey.h5", "channels=1", "channels=3")
     assert not (tmp_path / "runs").exists()
 
 
@@ -178,7 +178,7 @@ def test_generators_start_from_given_weights(pictures: Path, translator: Path, t
     start = ("--generator-AB-weights", translator, "--generator-BA-weights", folder)
     rates = ("--G-learning-rate", 1e-30, "--D-learning-rate", 1e-30)
     output = ("--data-folder", pictures, "--target-folder", pictures, "--output-folder", tmp_path, "--name", "a")
-    result = run("train.py", *output, *TINY, *start, *rates, "--steps", 1)
+    result = run("train", *output, *TINY, *start, *rates, "--steps", 1)
     assert result.returncode == 0, result.stderr
     for key, expected in (("AB", translation.load_translator(translator)), ("BA", load(folder))):
         found = translation.load_translator(tmp_path / "a" / f"generator_{key}_weights.h5")

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import typing
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO
@@ -26,23 +26,41 @@ from sle_gan.paths import expanded, reason
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are one line and suggest the flag that was meant."""
+    """An argparse parser whose errors are one line and suggest the word that was meant.
 
-    def __init__(self, **kwargs: Any):
+    Args:
+        listing: what its --help lists, for the errors.
+        kwargs: those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, listing: str = "flags", **kwargs: Any):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        self._listing = listing
 
     def error(self, message: str) -> NoReturn:
         prefix = "unrecognized arguments: "
         if message.startswith(prefix):
             word = message.removeprefix(prefix).split(" ")[0].split("=")[0]
-            close = difflib.get_close_matches(word, list(self._option_string_actions), 1)
-            message += f" (did you mean {close[0]}?)" if close else ""
-        self.exit(2, f"{self.prog}: error: {message} (--help lists all flags)\n")
+            message += _suggestion(word, self._option_string_actions)
+        self.exit(2, f"{self.prog}: error: {printable(message)} (--help lists all {self._listing})\n")
+
+    def error_about(self, what: str, word: str, known: Iterable[str]) -> NoReturn:
+        """Ends the process over a word that is none of the known ones."""
+        self.error(f"{what} {word}{_suggestion(word, known)}")
 
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Runs a command: exit code 2 for the user's mistakes, 1 where training stops, one line for each."""
-    prog = Path(sys.argv[0]).name
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def run(main: Callable[[], None], prog: str) -> NoReturn:
+    """Runs a command: exit code 2 for the user's mistakes, 1 where training stops, one line for each.
+
+    Args:
+        main: the command.
+        prog: what its messages begin with, such as "sle-gan train".
+    """
     _open_standard_streams()
     _never_fail_to_print()
     warnings.formatwarning = _one_line
@@ -91,11 +109,12 @@ class LastingStream:
     Args:
         stream: what is written to.
         name: of the stream, for the message.
+        prog: what the message begins with.
         other: gives the stream for one line that says what happened, unless it has failed too.
     """
 
-    def __init__(self, stream: TextIO, name: str, other: Callable[[], LastingStream]):
-        self._stream, self._name, self._other = stream, name, other
+    def __init__(self, stream: TextIO, name: str, prog: str, other: Callable[[], LastingStream]):
+        self._stream, self._name, self._prog, self._other = stream, name, prog, other
         self.failed = False
 
     def write(self, text: str) -> int:
@@ -124,8 +143,9 @@ class LastingStream:
                 self.failed = True
                 other = self._other()
                 if not other.failed:
-                    prog = Path(sys.argv[0]).name
-                    other.write(f"{prog}: {self._name} cannot be written ({error.strerror}); going on without it\n")
+                    other.write(
+                        f"{self._prog}: {self._name} cannot be written ({error.strerror}); going on without it\n"
+                    )
 
     def _to_nowhere(self) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -138,11 +158,11 @@ class LastingStream:
 
 
 @contextmanager
-def lasting_console() -> Iterator[None]:
+def lasting_console(prog: str) -> Iterator[None]:
     """Within it, stdout and stderr can fail without ending what is done; see `LastingStream`."""
     before = sys.stdout, sys.stderr
-    out = LastingStream(sys.stdout, "stdout", lambda: err)
-    err = LastingStream(sys.stderr, "stderr", lambda: out)
+    out = LastingStream(sys.stdout, "stdout", prog, lambda: err)
+    err = LastingStream(sys.stderr, "stderr", prog, lambda: out)
     sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  # as far as print and tqdm care
     try:
         yield

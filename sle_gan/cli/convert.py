@@ -1,4 +1,4 @@
-"""`convert.py`: PyTorch checkpoints of FastGAN and lightweight GAN -> weights or a run of ours; FastGAN's also back."""
+"""`sle-gan convert`: PyTorch checkpoints of FastGAN and lightweight GAN -> weights or a run; FastGAN's also back."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  convert.py --input all_50000.pth --output-folder flowers           weights files, for generate.py
-  convert.py --input all_50000.pth --run-folder runs/flowers         a run, for train.py --name flowers --resume
-  convert.py --input runs/flowers --to-fastgan all_50000.pth         back: networks, average and Adam
-  convert.py --input generator_weights.h5 --to-fastgan g.pth         one network
-  convert.py --input model.pt --output-folder butterflies            huggan's lightweight GAN: weights files
+  sle-gan convert --input all_50000.pth --output-folder flowers           weights files, to generate with
+  sle-gan convert --input all_50000.pth --run-folder runs/flowers         a run, to go on with by --resume
+  sle-gan convert --input runs/flowers --to-fastgan all_50000.pth         back: networks, average and Adam
+  sle-gan convert --input generator_weights.h5 --to-fastgan g.pth         one network
+  sle-gan convert --input model.pt --output-folder butterflies            huggan's lightweight GAN: weights files
 
 Resolution, width and latent size are read off the file. Nothing that a file holds is executed, and nothing that
 exists is overwritten. Needs PyTorch: pip install 'sle-gan[torch]'.
@@ -32,7 +32,7 @@ _WEIGHTS = {"generator": "generator_weights.h5", "discriminator": "discriminator
 
 def make_parser() -> Parser:
     parser = Parser(
-        prog="convert.py", description="Convert PyTorch checkpoints to ours, FastGAN's also back.", epilog=EXAMPLES
+        prog="sle-gan convert", description="Convert PyTorch checkpoints to ours, FastGAN's also back.", epilog=EXAMPLES
     )
     parser.add_argument(
         "--input",
@@ -57,7 +57,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, reads, writes, and says what was read, written and left out."""
     arguments = make_parser().parse_args(argv)
     source = Path(arguments.input)
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(
             f"--run-folder goes on with Adam's state, and {source}, of a lightweight GAN, holds none; "
             "give --output-folder DIR, or start a run from it, with DIR the folder of your pictures: "
-            + command_line("train.py", init_from=source, data_folder="DIR")
+            + command_line("train", init_from=source, data_folder="DIR")
         )
     import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))
     if isinstance(checkpoint, FastGANCheckpoint) and arguments.run_folder:
@@ -110,7 +110,7 @@ def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: P
     if averaged and checkpoint.model == "slegan":
         print("left out the raw generator 'g'; --run-folder keeps it")
     elif averaged:
-        print("left out the raw generator 'G'; train.py --init-from takes it")
+        print("left out the raw generator 'G'; sle-gan train --init-from takes it")
     if checkpoint.optimizers:
         print("left out the state of Adam; --run-folder keeps it")
 

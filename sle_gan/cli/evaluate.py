@@ -1,4 +1,4 @@
-"""evaluate.py: scores two sets of images, saves the statistics of one, or looks for copies."""
+"""sle-gan evaluate: scores two sets of images, saves the statistics of one, or looks for copies."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _GENERATED = 5000
 _EXAMPLES = """\
 examples:
   Two folders, with Inception's features (as published FID):
-    python evaluate.py score --real photos/ --fake samples/
+    sle-gan evaluate score --real photos/ --fake samples/
 
   A generator against its training pictures, 2000 images, all metrics, on a small machine:
-    python evaluate.py score --real photos/ --fake runs/NAME --count 2000 \\
+    sle-gan evaluate score --real photos/ --fake runs/NAME --count 2000 \\
         --metrics fid,kid,mifid,pr --features mobilenet
 
   Is it copying? Each generated picture beside its nearest training pictures:
-    python evaluate.py neighbours --real photos/ --fake runs/NAME --output sheet.png
+    sle-gan evaluate neighbours --real photos/ --fake runs/NAME --output sheet.png
 
   The real side computed once:
-    python evaluate.py stats --real photos/ --resolution 256 --output photos.npz
-    python evaluate.py score --real photos.npz --fake generator_weights.h5
+    sle-gan evaluate stats --real photos/ --resolution 256 --output photos.npz
+    sle-gan evaluate score --real photos.npz --fake generator_weights.h5
 
 Weights of the feature networks are downloaded once. Offline, give --features-weights or set
 SLE_GAN_FEATURES_WEIGHTS: inception-2015-12-05.tgz, pt_inception-2015-12-05-6726825d.pth, ...
@@ -46,7 +46,7 @@ SLE_GAN_FEATURES_WEIGHTS: inception-2015-12-05.tgz, pt_inception-2015-12-05-6726
 
 def make_parser() -> Parser:
     parser = Parser(
-        prog="evaluate.py",
+        prog="sle-gan evaluate",
         description="Score generated images: FID, KID, MiFID, precision and recall, with their protocol.",
         epilog=_EXAMPLES,
     )
@@ -152,7 +152,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, scores."""
     options = make_parser().parse_args(argv)
     {"score": _score, "stats": _stats, "neighbours": evaluate_neighbours.run}[options.command](options)

@@ -1,4 +1,4 @@
-"""evaluate.py neighbours: generated pictures beside the training pictures that are nearest to them."""
+"""sle-gan evaluate neighbours: generated pictures beside the training pictures that are nearest to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`generate.py`: a weights file -> pictures, a grid, an animation."""
+"""`sle-gan generate`: a weights file -> pictures, a grid, an animation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:
-  generate.py --weights generator_weights.h5 --count 64 --output-folder out
-  generate.py --weights generator_weights.h5 --count 25 --grid grid.png
-  generate.py --weights generator_weights.h5 --interpolate 8 --video loop.gif
-  generate.py --model user/flowers --revision main --grid grid.png
-  generate.py --weights generator_weights.h5 --export onnx --output generator.onnx
-  generate.py --weights generator_weights.h5 --export saved_model --output generator
+  sle-gan generate --weights generator_weights.h5 --count 64 --output-folder out
+  sle-gan generate --weights generator_weights.h5 --count 25 --grid grid.png
+  sle-gan generate --weights generator_weights.h5 --interpolate 8 --video loop.gif
+  sle-gan generate --model user/flowers --revision main --grid grid.png
+  sle-gan generate --weights generator_weights.h5 --export onnx --output generator.onnx
+  sle-gan generate --weights generator_weights.h5 --export saved_model --output generator
 
 Image k comes from seed --seed + k and is named after it; it is the same in every batch and on every run.
 """
 
 
 def make_parser() -> Parser:
-    parser = Parser(prog="generate.py", description="Make pictures with a trained generator.", epilog=EXAMPLES)
+    parser = Parser(prog="sle-gan generate", description="Make pictures with a trained generator.", epilog=EXAMPLES)
     parser.add_argument(
         "--weights", type=user_path, metavar="FILE", help="generator_weights.h5 of a run, the run itself, or a .pth"
     )
@@ -73,7 +73,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)

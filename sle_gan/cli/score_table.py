@@ -1,4 +1,4 @@
-"""What evaluate.py prints of scores."""
+"""What sle-gan evaluate prints of scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sets of pictures that evaluate.py looks at: how a folder is read, and what a generator makes."""
+"""The sets of pictures that sle-gan evaluate looks at: how a folder is read, and what a generator makes."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def check_folder(flag: str, path: str, at_least: int) -> None:
     from sle_gan.data import find_images
 
     if not Path(path).is_dir():
-        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of evaluate.py stats)")
+        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of sle-gan evaluate stats)")
     if holds_model(Path(path)) or (Path(path).name == "samples" and holds_model(Path(path).parent)):
         raise UserError(
             f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"

@@ -1,4 +1,4 @@
-"""`share.py`: a training run -> a folder that others can use, or a repository on a hub."""
+"""`sle-gan share`: a training run -> a folder that others can use, or a repository on a hub."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sle_gan.paths import check_output_folder
 
 EXAMPLES = """\
 examples:
-  share.py --name flowers --folder shared/flowers --license cc-by-4.0
-  share.py --folder shared/flowers --push user/flowers
-  share.py --name flowers --push user/flowers --private
-  share.py --weights generator_weights.h5 --folder shared/flowers
+  sle-gan share --name flowers --folder shared/flowers --license cc-by-4.0
+  sle-gan share --folder shared/flowers --push user/flowers
+  sle-gan share --name flowers --push user/flowers --private
+  sle-gan share --weights generator_weights.h5 --folder shared/flowers
 
 The folder holds config.json, the weights, a grid of generated pictures and a model card, README.md, written from
 the run: look at it, change it, then push it. No training picture, path or name of yours goes into it. To
@@ -26,7 +26,7 @@ push, log in once with `hf auth login`, or set HF_TOKEN; HF_ENDPOINT names anoth
 
 def make_parser() -> Parser:
     parser = Parser(
-        prog="share.py",
+        prog="sle-gan share",
         description="Share a trained generator: as a folder, or as a repository on a hub.",
         epilog=EXAMPLES,
     )
@@ -61,7 +61,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, saves, pushes."""
     arguments = make_parser().parse_args(argv)
     source = _check(arguments)
@@ -86,10 +86,10 @@ def _usage(arguments: argparse.Namespace, folder: Path, commit: str | None) -> s
     flags: dict[str, object] = {"output_folder": "out", "engine": arguments.engine}
     if name == "generator_weights.h5":
         model = arguments.push or arguments.folder
-        return f"use it: {command_line('generate.py', model=model, revision=commit, count=16, **flags)}"
+        return f"use it: {command_line('generate', model=model, revision=commit, count=16, **flags)}"
     place = arguments.folder or "FOLDER"
     names = "PICTURES your pictures" if arguments.folder else "PICTURES your pictures and FOLDER the downloaded files"
-    line = command_line("translate.py", weights=f"{place}/{name}", input="PICTURES", **flags)
+    line = command_line("translate", weights=f"{place}/{name}", input="PICTURES", **flags)
     return f"use it, with {names}: {line}"
 
 

@@ -20,7 +20,7 @@ def generator_of(flag: str, path: str | Path) -> Path:
     if (folder / "generator_AB_weights.h5").is_file():
         raise UserError(
             f"{flag} {path} is a CycleGAN's run, whose generators draw nothing from noise: translate pictures with "
-            "translate.py and give the folder of what it writes"
+            "sle-gan translate and give the folder of what it writes"
         )
     if not any(is_weights(file.name) for file in folder.iterdir()):
         raise UserError(f"{flag} {path} is a run without a generator_weights.h5: that comes with the first checkpoint")

@@ -1,4 +1,4 @@
-"""`tiles.py`: a sheet of sprites -> a folder of pictures to train on."""
+"""`sle-gan tiles`: a sheet of sprites -> a folder of pictures to train on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:
-  tiles.py --sheet punks.png --tile 24 --output-folder punks
-  tiles.py --sheet cards.png --tile 60x90 --output-folder cards
+  sle-gan tiles --sheet punks.png --tile 24 --output-folder punks
+  sle-gan tiles --sheet cards.png --tile 60x90 --output-folder cards
 """
 
 
 def make_parser() -> Parser:
-    parser = Parser(prog="tiles.py", description="Cut a sheet of equal tiles into one PNG each.", epilog=EXAMPLES)
+    parser = Parser(prog="sle-gan tiles", description="Cut a sheet of equal tiles into one PNG each.", epilog=EXAMPLES)
     parser.add_argument(
         "--sheet", type=user_path, required=True, metavar="FILE", help="the picture to cut; transparency is kept"
     )
@@ -34,7 +34,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, cuts, says what was written."""
     arguments = make_parser().parse_args(argv)
     check_output_folder("--output-folder", arguments.output_folder)

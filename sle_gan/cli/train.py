@@ -1,4 +1,4 @@
-"""`train.py`: settings from flags and files -> one training run."""
+"""`sle-gan train`: settings from flags and files -> one training run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sle_gan.paths import check_output_file, check_output_folder
 
 EXAMPLES = """\
 examples:
-  train.py --data-folder flowers --resolution 256 --name flowers
-  train.py --data-folder flowers --resolution 256 --fid --name flowers
-  train.py --name flowers --resume                     go on after a stop
-  train.py --name flowers --resume --steps 80000       go on for longer
-  train.py --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses
-  train.py --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
-  train.py --model dcgan --data-folder frogs --rotation 15 --zoom 0.8 --preview-augmentation frogs.png
+  sle-gan train --data-folder flowers --resolution 256 --name flowers
+  sle-gan train --data-folder flowers --resolution 256 --fid --name flowers
+  sle-gan train --name flowers --resume                     go on after a stop
+  sle-gan train --name flowers --resume --steps 80000       go on for longer
+  sle-gan train --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses
+  sle-gan train --data-folder flowers --resolution 256 --dry-run   check everything, write nothing
+  sle-gan train --model dcgan --data-folder frogs --rotation 15 --zoom 0.8 --preview-augmentation frogs.png
 
 exit codes: 0 done; 1 stopped by NaN or a full disk; 2 a mistake in what was given; 130, 143 or 129 stopped and saved
 after Ctrl-C (SIGINT), SIGTERM or SIGHUP: go on with --resume
@@ -30,7 +30,7 @@ after Ctrl-C (SIGINT), SIGTERM or SIGHUP: go on with --resume
 
 def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
     """The command's flags for one GAN: its settings, and how to start."""
-    parser = Parser(prog="train.py", description=f"Train {config.title}.", epilog=EXAMPLES)
+    parser = Parser(prog="sle-gan train", description=f"Train {config.title}.", epilog=EXAMPLES)
     models = ", ".join(f"{name}: {each.title}" for name, each in CONFIGS.items())
     parser.add_argument(
         "--model",
@@ -56,10 +56,10 @@ def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, trains."""
-    argv = sys.argv[1:] if argv is None else argv
-    arguments = vars(make_parser(_chosen_config(argv)).parse_args(argv))
+    parser = make_parser(_chosen_config(argv))
+    arguments = vars(parser.parse_args(argv))
     override, resume, dry_run = (arguments.pop(key) for key in ("override", "resume", "dry_run"))
     engine, file, preview = (arguments.pop(key) for key in ("engine", "config", "preview_augmentation"))
     given = {**(read_config_file(file) if file else {}), **arguments}
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         _check_png("--preview-augmentation", preview)
     else:
         _check_place(config, resume, override)
-    with lasting_console():
+    with lasting_console(parser.prog):
         import_backend(engine)
         from sle_gan.training import run, signals
 

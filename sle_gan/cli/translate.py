@@ -1,4 +1,4 @@
-"""`translate.py`: pictures, or what a generator makes -> their translations by a CycleGAN."""
+"""`sle-gan translate`: pictures, or what a generator makes -> their translations by a CycleGAN."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  translate.py --weights runs/roses --direction AB --input photos --output-folder out
-  translate.py --weights generator_BA_weights.h5 --input photo.jpg --output-folder out --grid both.png
-  translate.py --weights runs/roses --direction AB --source generator_weights.h5 --count 16 --grid both.png
+  sle-gan translate --weights runs/roses --direction AB --input photos --output-folder out
+  sle-gan translate --weights generator_BA_weights.h5 --input photo.jpg --output-folder out --grid both.png
+  sle-gan translate --weights runs/roses --direction AB --source generator_weights.h5 --count 16 --grid both.png
 
 Pictures keep their size and their names (as PNG). A generator's picture k comes from seed --seed + k, as in
-generate.py, and is named after it.
+sle-gan generate, and is named after it.
 """
 
 _GRID_SIDE = 256
@@ -33,7 +33,7 @@ _GRID_PAIRS = 32
 
 def make_parser() -> Parser:
     parser = Parser(
-        prog="translate.py",
+        prog="sle-gan translate",
         description="Translate pictures from one domain of a CycleGAN to the other.",
         epilog=EXAMPLES,
     )
@@ -84,7 +84,7 @@ def make_parser() -> Parser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, translates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
@@ -156,7 +156,9 @@ def _weights_file(arguments: argparse.Namespace) -> Path:
     if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
         file = path / f"generator_{arguments.direction or 'AB'}_weights.h5"
         if not file.is_file():
-            raise UserError(f"--weights {path} is a run without {file.name}; expected one of train.py --model cyclegan")
+            raise UserError(
+                f"--weights {path} is a run without {file.name}; expected one of sle-gan train --model cyclegan"
+            )
         return file
     opposite = {"AB": "BA", "BA": "AB"}.get(arguments.direction)
     if opposite and f"generator_{opposite}" in path.name:

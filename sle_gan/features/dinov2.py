@@ -237,8 +237,8 @@ def _downloaded(size: str) -> Path:
     except UserError as error:
         raise UserError(
             f"no weights of dinov2_{size}: {error}. Three ways to provide them: (1) pip install 'sle-gan[hub]' and go "
-            f"online once; (2) give --features-weights PATH (train.py: --fid-features-weights PATH), where PATH is "
-            f"{FILE} of {repository}; (3) set SLE_GAN_FEATURES_WEIGHTS to such a path"
+            f"online once; (2) give --features-weights PATH (sle-gan train: --fid-features-weights PATH), where PATH "
+            f"is {FILE} of {repository}; (3) set SLE_GAN_FEATURES_WEIGHTS to such a path"
         ) from error
 
 

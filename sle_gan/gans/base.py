@@ -76,12 +76,12 @@ class GAN(ABC):
         return cls(config)  # type: ignore[call-arg]
 
     def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
-        """The script that makes pictures with the result, and its flags by the names of their settings.
+        """The command that makes pictures with the result, and its flags by the names of their settings.
 
         Args:
             run: the run's folder.
         """
-        return "generate.py", {"weights": run / "generator_weights.h5", "count": 16, "output_folder": "out"}
+        return "generate", {"weights": run / "generator_weights.h5", "count": 16, "output_folder": "out"}
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         """Told before training starts or goes on: for what changes over the run, such as learning rates."""

@@ -106,7 +106,7 @@ class CycleGAN(GAN):
 
     def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
         flags = {"weights": run, "direction": "AB", "input": self.config.data_folder, "output_folder": "out"}
-        return "translate.py", flags
+        return "translate", flags
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         for rate in self.rates:
@@ -261,7 +261,7 @@ class CycleGAN(GAN):
         self.generator_optimizer.apply(gradients[self.a_to_b.name] + gradients[self.b_to_a.name], variables)
 
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
-        raise UserError("a CycleGAN makes no pictures from seeds, it translates: use translate.py")
+        raise UserError("a CycleGAN makes no pictures from seeds, it translates: use sle-gan translate")
 
     def scored_images(self, count: int, domains: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
         """Translations of A's first `count` images; of all, where there are fewer."""

@@ -32,9 +32,9 @@ def shared_files(folder: Path) -> list[str]:
         UserError: if the folder is not one that `save_pretrained` made.
     """
     if read_config(folder).get("library_name") != LIBRARY:
-        raise UserError(f"{folder} is no model that share.py made: its {CONFIG} is missing or another library's")
+        raise UserError(f"{folder} is no model that sle-gan share made: its {CONFIG} is missing or another library's")
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     shared = [name for name in names if name in (CONFIG, CARD, SAMPLES) or is_ours(name)]
     if CARD not in shared or not any(map(is_ours, shared)):
-        raise UserError(f"{folder} lacks its {CARD} or its weights; make it again with share.py --folder")
+        raise UserError(f"{folder} lacks its {CARD} or its weights; make it again with sle-gan share --folder")
     return shared

@@ -79,7 +79,7 @@ class FeatureStatistics:
         try:
             with npz.opened(Path(path)) as file:
                 if "format" not in file.arrays or str(file.array("format")) != FORMAT:
-                    raise UserError(f"{path} holds no statistics of this project; make it with evaluate.py stats")
+                    raise UserError(f"{path} holds no statistics of this project; make it with sle-gan evaluate stats")
                 return cls(
                     extractor=str(file.array("extractor")),
                     version=str(file.array("version")),

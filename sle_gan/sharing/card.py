@@ -172,17 +172,17 @@ def _usage(shared: Shared) -> str:
     where = "`FOLDER` is where these files are"
     if not shared.samples:
         name = next(iter(shared.parameters))
-        command = f"python translate.py --weights FOLDER/{name} --input photos --output-folder out"
+        command = f"sle-gan translate --weights FOLDER/{name} --input photos --output-folder out"
         return f"## How to use it\n\n```\n{command}\n```\n\n{where}. {_SAFE}\n"
     model, size = shared.repository or "FOLDER", _resolution(shared)
     where = "" if shared.repository else f"{where}, or the name of their repository, `user/name`. "
     return f"""## How to use it
 
-With SLE-GAN's `generate.py`:
+With SLE-GAN's command, `sle-gan`:
 
 ```
-python generate.py --model {model} --count 16 --output-folder out
-python generate.py --model {model} --count 25 --grid grid.png
+sle-gan generate --model {model} --count 16 --output-folder out
+sle-gan generate --model {model} --count 25 --grid grid.png
 ```
 
 In Python:

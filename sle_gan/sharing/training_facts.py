@@ -43,7 +43,7 @@ class TrainingFacts(NamedTuple):
     Attributes:
         model: "slegan" and so on.
         settings: those that name no file, folder or person.
-        command: the flags of train.py that differ from its defaults.
+        command: the flags of sle-gan train that differ from its defaults.
         pictures: training pictures, one count for each domain.
         step: of the generator.
         last_step: of everything else that is shared.
@@ -173,7 +173,7 @@ def shareable_settings(config: TrainConfig) -> dict[str, Any]:
 
 def command(config: TrainConfig, settings: dict[str, Any]) -> str:
     """The command that trains as this run was trained."""
-    words = ["python", "train.py", "--model", config.model]
+    words = ["sle-gan", "train", "--model", config.model]
     for name in config.folders:
         words += [name, "YOUR_PICTURES"]
     for field in dataclasses.fields(config):

@@ -36,8 +36,8 @@ def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome
         "TensorBoard": tensorboard_line(folder.tensorboard),
         "checkpoint": newest.path if newest else "none",
     }
-    script, flags = gan.usage(folder.path)
-    places["new images"] = command_line(script, **flags, engine=engine.name)
+    name, flags = gan.usage(folder.path)
+    places["new images"] = command_line(name, **flags, engine=engine.name)
     if outcome.step < last:
         more = {"patience": 2 * (gan.config.patience or 0)} if outcome.gave_up else {}
         places["go on"] = resume_line(folder.path, engine.name, **more)

@@ -36,7 +36,7 @@ class Best(NamedTuple):
 
 
 class Evaluation:
-    """Scores the exported generator on fixed seeds: those that `evaluate.py score --seed 0` uses.
+    """Scores the exported generator on fixed seeds: those that `sle-gan evaluate score --seed 0` uses.
 
     protocol: what scores have to share to be compared, as JSON: the extractor's version, the number of images, the
         digests of the pictures.

@@ -62,7 +62,7 @@ def test_palettes_keep_their_transparency(tmp_path: Path) -> None:
 
 def test_ten_thousand_punks(shared_folder: Path, tmp_path: Path) -> None:
     sheet = shared_folder / "data" / "cryptopunks" / "punks.png"
-    result = run("tiles.py", "--sheet", sheet, "--tile", 24, "--output-folder", tmp_path / "punks")
+    result = run("tiles", "--sheet", sheet, "--tile", 24, "--output-folder", tmp_path / "punks")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"wrote 10,000 tiles of 24x24 to {tmp_path / 'punks'}\n"
     assert len(list((tmp_path / "punks").iterdir())) == 10_000
@@ -91,7 +91,7 @@ def test_refusals(tmp_path: Path) -> None:
 
     def refused(sheet: str, tile: object, *words: str) -> None:
         command = ("--sheet", tmp_path / sheet, "--tile", tile, "--output-folder", tmp_path / "out")
-        assert_refused(run("tiles.py", *command), *words)
+        assert_refused(run("tiles", *command), *words)
         assert not (tmp_path / "out").exists()
 
     refused("a.png", 4, "tiles of 4x4", "'a.png'", "10x8", "2 columns and 0 rows of pixels")

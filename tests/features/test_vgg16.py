@@ -57,7 +57,7 @@ def test_files_of_other_networks_are_refused(tmp_path: Path) -> None:
 
 def test_a_run_with_the_perceptual_loss(vgg, pictures: Path, tmp_path: Path) -> None:
     flags = ("--reconstruction-loss", "perceptual", "--perceptual-weights", vgg[1], "--steps", 1)
-    result = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path, *TINY, *flags)
+    result = run("train", "--data-folder", pictures, "--output-folder", tmp_path, *TINY, *flags)
     assert result.returncode == 0, result.stderr
-    grey = run("train.py", "--data-folder", pictures, "--output-folder", tmp_path, *TINY, *flags, "--channels", "grey")
+    grey = run("train", "--data-folder", pictures, "--output-folder", tmp_path, *TINY, *flags, "--channels", "grey")
     assert_refused(grey, "--channels is grey", "rgb")

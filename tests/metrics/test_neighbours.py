@@ -106,7 +106,7 @@ def test_the_command_finds_copies(pictures: tuple[Path, Path], mobilenet_weights
     real, fake = pictures
     features = ("--features", "mobilenet", "--features-weights", mobilenet_weights, "--nearest", 2)
     sheet = tmp_path / "sheet.png"
-    result = run("evaluate.py", "neighbours", "--real", real, "--fake", fake, "--output", sheet, *features)
+    result = run("evaluate", "neighbours", "--real", real, "--fake", fake, "--output", sheet, *features)
     assert result.returncode == 0, result.stderr
     assert "100.0 % of 2 generated pictures" in result.stdout
     fifth = sorted(path.name for path in real.glob("image*"))[4]
@@ -159,5 +159,5 @@ def test_mistakes_are_one_line(pictures: tuple[Path, Path], tmp_path: Path) -> N
             evaluate.main(["neighbours", *flags])
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "sheet.png").exists()
-    result = run("evaluate.py", "neighbours", *(word for pair in (good | {"--rows": "0"}).items() for word in pair))
+    result = run("evaluate", "neighbours", *(word for pair in (good | {"--rows": "0"}).items() for word in pair))
     assert_refused(result, "--rows 0")
