@@ -9,11 +9,40 @@ class UserError(ValueError):
     The message is one line that says what was received, what was expected and what to do. Commands
     print it without a traceback and exit with code 2. It is a `ValueError`, so that library callers
     may catch it as one.
+
+    Args:
+        message: the line.
+
+    Example:
+        >>> import sle_gan
+        >>> try:
+        ...     sle_gan.SLEGANConfig(data_folder="flowers", width=12).validated()
+        ... except sle_gan.UserError as error:
+        ...     print(error)
+        --width is 12; expected a multiple of 8
     """
 
 
 class TrainingStopped(RuntimeError):
-    """Training cannot go on (NaN or Inf, a disk that is full at the last save). Exit code 1."""
+    """Training cannot go on: NaN or Inf in a loss, or a disk that is full at the last save.
+
+    Commands print the message on one line and exit with code 1.
+
+    Args:
+        message: the step, the cause, and what of the run is whole.
+
+    Example:
+        >>> import sle_gan
+        >>> def notify(train):
+        ...     try:
+        ...         train()
+        ...     except sle_gan.TrainingStopped as stopped:
+        ...         return f"the run stopped: {stopped}"
+        >>> def diverges():
+        ...     raise sle_gan.TrainingStopped("step 7: the loss of the generator is nan")
+        >>> notify(diverges)
+        'the run stopped: step 7: the loss of the generator is nan'
+    """
 
 
 def shown(value: Any, most: int = 60) -> str:

@@ -48,8 +48,17 @@ def load_generator(path: str | Path) -> Any:
         path: a generator_weights.h5, or a PyTorch checkpoint of FastGAN (.pth) or of huggan's lightweight GAN
             (model.pt, pytorch_model.bin), which needs the extra `torch`.
 
+    Returns:
+        The generator, built and loaded: for `generate_images`, or to be called with latents (B, latent).
+
     Raises:
         UserError: if the file is missing, damaged, or holds another network.
+
+    Example:
+        >>> import sle_gan
+        >>> sle_gan.Generator(64, width=8, latent=16).save_weights("generator_weights.h5")
+        >>> sle_gan.load_generator("generator_weights.h5").output_resolution
+        64
     """
     make, architecture, arrays, described = _read(path)
     try:
@@ -98,7 +107,24 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Any], dict[str, np.ndarray],
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:
-    """Latent vectors (batch_size, latent) float32 from N(0, 1); new ones each time unless seeded."""
+    """Latent vectors from N(0, 1); new ones each time unless seeded.
+
+    Args:
+        batch_size: how many.
+        latent: length of one; the generator's own, 256 by default.
+        seed: non-negative; the same seed gives the same vectors.
+
+    Returns:
+        An array (batch_size, latent) float32.
+
+    Raises:
+        ValueError: for a negative number.
+
+    Example:
+        >>> import sle_gan
+        >>> sle_gan.create_input_noise(2, seed=0).shape
+        (2, 256)
+    """
     return np.random.default_rng(seed).standard_normal((batch_size, latent), dtype=np.float32)
 
 
@@ -111,6 +137,15 @@ def postprocess_images(images: Any, dtype: Any = "uint8") -> Any:
 
     Returns:
         A tensor of the engine, same shape.
+
+    Raises:
+        ValueError: for a dtype that does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> import sle_gan
+        >>> np.array(sle_gan.postprocess_images(np.array([-1.0, 0.0, 1.0], "float32")))
+        array([  0, 128, 255], dtype=uint8)
     """
     return keras.ops.cast(pixels.to_uint8(images), keras.backend.standardize_dtype(dtype))
 
@@ -141,10 +176,20 @@ def generate_images(
     Args:
         generator: built and loaded.
         seeds: non-negative integers, one for each image; consumed as the images are, one group ahead.
-        truncation: see `seeded_latents`.
+        truncation: draw latent values beyond this again: less variety, more typical images. Below 0.1 it takes long.
 
     Yields:
-        uint8 arrays (b, R, R, C), b <= `GROUP`, in the order of the seeds.
+        uint8 arrays (b, R, R, C), b <= 4, in the order of the seeds. An image depends on its seed and on nothing
+        else. The weights are read when the first images are asked for.
+
+    Raises:
+        ValueError: for a negative seed.
+
+    Example:
+        >>> import sle_gan
+        >>> generator = sle_gan.Generator(64, width=8, latent=16)
+        >>> [images.shape for images in sle_gan.generate_images(generator, seeds=range(5))]
+        [(4, 64, 64, 3), (1, 64, 64, 3)]
     """
 
     def inputs() -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:

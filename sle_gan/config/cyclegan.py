@@ -15,7 +15,23 @@ _WEIGHTS = "an .h5 export, or a PyTorch file or folder of huggan's layout"
 
 @dataclass(frozen=True)
 class CycleGANConfig(TrainConfig):
-    """Settings of a CycleGAN's training, from the pictures of one folder to those of another and back."""
+    """Settings of a CycleGAN's training, from the pictures of one folder to those of another and back.
+
+    Args:
+        data_folder: folder with the pictures of domain A.
+        target_folder: folder with the pictures of domain B; a run must be given both.
+        resolution: side of the images in pixels while training: 64, 128, 256 or 512.
+        width, blocks, ...: every flag of `sle-gan train --model cyclegan --help` is a field, with `_` for `-`.
+
+    Raises:
+        UserError: `validated()` does, for the first setting that is out of its range; it returns the config.
+
+    Example:
+        >>> import sle_gan
+        >>> config = sle_gan.CycleGANConfig(data_folder="photos", target_folder="thermal").validated()
+        >>> config.folders
+        {'--data-folder': 'photos', '--target-folder': 'thermal'}
+    """
 
     model: ClassVar[str] = "cyclegan"
     title: ClassVar[str] = "CycleGAN: pictures of one kind into another kind and back, without pairs"

@@ -12,7 +12,22 @@ from sle_gan.config.latent import LatentConfig
 
 @dataclass(frozen=True)
 class DCGANConfig(LatentConfig):
-    """Settings of a DCGAN's training; the defaults are those of PyTorch's DCGAN tutorial, flips and average aside."""
+    """Settings of a DCGAN's training; the defaults are those of PyTorch's DCGAN tutorial, flips and average aside.
+
+    Args:
+        data_folder: folder with the pictures; the one setting that a run must be given.
+        resolution: side of the images in pixels: 32, 64 or 128.
+        width, latent, ...: every flag of `sle-gan train --model dcgan --help` is a field, with `_` for `-`.
+
+    Raises:
+        UserError: `validated()` does, for the first setting that is out of its range; it returns the config.
+
+    Example:
+        >>> import sle_gan
+        >>> config = sle_gan.DCGANConfig(data_folder="punks", channels="grey", rotation=15.0).validated()
+        >>> config.resolution, config.variations["rotation"]
+        (64, 15.0)
+    """
 
     model: ClassVar[str] = "dcgan"
     title: ClassVar[str] = "DCGAN: small and fast, up to 128 pixels, for transfer from a large set to a small one"

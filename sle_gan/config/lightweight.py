@@ -13,7 +13,22 @@ from sle_gan.errors import UserError
 
 @dataclass(frozen=True)
 class LightweightConfig(LatentConfig):
-    """Settings of a lightweight GAN's training; networks, losses and Adam as huggan's command has them by default."""
+    """Settings of a lightweight GAN's training; networks, losses and Adam as huggan's command has them by default.
+
+    Args:
+        data_folder: folder with the pictures; the one setting that a run must be given.
+        resolution: side of the images in pixels: a power of two, 32 to 1024.
+        fmap_max, latent, ...: every flag of `sle-gan train --model lightweight --help` is a field, with `_` for `-`.
+
+    Raises:
+        UserError: `validated()` does, for the first setting that is out of its range; it returns the config.
+
+    Example:
+        >>> import sle_gan
+        >>> config = sle_gan.LightweightConfig(data_folder="butterflies", attn_res_layers="32,64").validated()
+        >>> config.attention_sides
+        (32, 64)
+    """
 
     model: ClassVar[str] = "lightweight"
     title: ClassVar[str] = "lightweight GAN: huggan's relative of SLE-GAN, with attention; starts from its model.pt"

@@ -18,7 +18,23 @@ SMALLEST_FEATURE_RESOLUTION = 128
 
 @dataclass(frozen=True)
 class ProjectedConfig(SLEGANConfig):
-    """Settings of a SLE-GAN whose generator is judged through a frozen pretrained network too."""
+    """Settings of a SLE-GAN whose generator is judged through a frozen pretrained network too.
+
+    Args:
+        data_folder: folder with the pictures; the one setting that a run must be given.
+        judges: "own,projected", or "projected" alone.
+        feature_network, width, ...: every flag of `sle-gan train --model projected --help` is a field, with `_`
+            for `-`; those of `SLEGANConfig` are among them.
+
+    Raises:
+        UserError: `validated()` does, for the first setting that is out of its range; it returns the config.
+
+    Example:
+        >>> import sle_gan
+        >>> config = sle_gan.ProjectedConfig(data_folder="flowers", resolution=256).validated()
+        >>> config.judge_names
+        ('own', 'projected')
+    """
 
     model: ClassVar[str] = "projected"
     title: ClassVar[str] = "projected: SLE-GAN's generator, judged through a pretrained network too"

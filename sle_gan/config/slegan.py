@@ -11,7 +11,22 @@ from sle_gan.config.latent import LatentConfig
 
 @dataclass(frozen=True)
 class SLEGANConfig(LatentConfig):
-    """Settings of an SLE-GAN's training. `SLEGANConfig(data_folder="flowers").validated()` is a complete one."""
+    """Settings of an SLE-GAN's training, frozen; each has a default.
+
+    Args:
+        data_folder: folder with the pictures; the one setting that a run must be given.
+        resolution: side of the images in pixels: 64, 128, 256, 512 or 1024.
+        width, latent, ...: every flag of `sle-gan train --help` is a field, with `_` for `-`.
+
+    Raises:
+        UserError: `validated()` does, for the first setting that is out of its range; it returns the config.
+
+    Example:
+        >>> import sle_gan
+        >>> config = sle_gan.SLEGANConfig(data_folder="flowers", resolution=256, batch_size=16).validated()
+        >>> config.total_steps(image_count=400), str(config.run_folder)
+        (50000, 'runs/experiment')
+    """
 
     model: ClassVar[str] = "slegan"
     title: ClassVar[str] = "SLE-GAN: new pictures from a hundred to a few thousand"

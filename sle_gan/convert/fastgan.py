@@ -69,16 +69,24 @@ class FastGANCheckpoint(NamedTuple):
 
 
 def convert_fastgan(path: str | Path) -> dict[str, Converted]:
-    """Reads the networks of a checkpoint that are ready for use.
+    """Reads the networks of a FastGAN checkpoint that are ready for use.
 
     Args:
-        path: see `read_fastgan`.
+        path: a .pth of FastGAN's training script, or a state dict of its generator.
 
     Returns:
-        "generator", the averaged one where the file holds it, and "discriminator" if there is one.
+        "generator", the averaged one where the file holds it, and "discriminator" if there is one. Each is a named
+        tuple of `network`, the name of its class here; `architecture`, the arguments of that; and `arrays`, float32
+        by the paths of its variables.
 
     Raises:
-        UserError: if the file is not such a checkpoint.
+        UserError: if PyTorch is not installed (the extra `torch`), or the file is not such a checkpoint.
+
+    Example:
+        >>> import sle_gan
+        >>> generator = sle_gan.convert_fastgan("fastgan_256.pth")["generator"]
+        >>> generator.network, generator.architecture["output_resolution"]
+        ('Generator', 256)
     """
     checkpoint = read_fastgan(path)
     if "generator" not in checkpoint.networks:

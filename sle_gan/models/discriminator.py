@@ -103,6 +103,16 @@ class Discriminator(Network):
     of each branch; and `part`, the quarter of the image decoded from an 8x8 crop of the 16x16 map. All
     three are (B, S, S, channels). `part_offset` is the crop's (row, column) in the 16x16 map, integers or
     scalar tensors in 0..8, by default the centre (4, 4); `crop_part` cuts the target alike.
+
+    Raises:
+        ValueError: for a resolution, width or number of channels that does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> import sle_gan
+        >>> discriminator = sle_gan.Discriminator(input_resolution=64, width=8)
+        >>> tuple(discriminator(np.zeros((2, 64, 64, 3), "float32")).shape)
+        (2, 50)
     """
 
     def __init__(

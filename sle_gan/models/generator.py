@@ -89,6 +89,12 @@ class Generator(Network):
 
     Raises:
         ValueError: for a resolution, width or number of channels that does not exist.
+
+    Example:
+        >>> import sle_gan
+        >>> generator = sle_gan.Generator(output_resolution=64, width=8, latent=16)
+        >>> tuple(generator(sle_gan.create_input_noise(2, latent=16)).shape)
+        (2, 64, 64, 3)
     """
 
     def __init__(

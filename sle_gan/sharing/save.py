@@ -39,6 +39,12 @@ def from_pretrained(repo_or_folder: str | Path, revision: str | None = None) -> 
 
     Raises:
         UserError: see `sle_gan.hub.local_folder`; or if the weights are of no generator that we know.
+
+    Example:
+        >>> import sle_gan
+        >>> folder = sle_gan.save_pretrained(sle_gan.Generator(64, width=8, latent=16), "shared")
+        >>> sle_gan.from_pretrained(folder).output_resolution
+        64
     """
     if revision is None and Path(repo_or_folder).is_file():
         return generation.load_generator(repo_or_folder)
@@ -75,6 +81,13 @@ def save_pretrained(
 
     Raises:
         UserError: if the source cannot be shared or the folder may not be written.
+
+    Example:
+        >>> import sle_gan
+        >>> generator = sle_gan.Generator(64, width=8, latent=16)
+        >>> folder = sle_gan.save_pretrained(generator, "shared/flowers", license="cc-by-4.0")
+        >>> sorted(path.name for path in folder.iterdir())
+        ['README.md', 'config.json', 'generator_weights.h5', 'samples.png']
     """
     folder, license = Path(folder), checked_license(license)
     check_target(folder, override)
@@ -124,6 +137,13 @@ def push_to_hub(
 
     Raises:
         UserError: as `save_pretrained`; without network or token; or if another model is there.
+
+    Example:
+        >>> import sle_gan
+        >>> generator = sle_gan.Generator(64, width=8, latent=16)
+        >>> pushed = sle_gan.push_to_hub(generator, "user/flowers", license="cc-by-4.0")
+        >>> pushed.private
+        False
     """
     destination = Destination(repository, private)
     if not isinstance(source, Network) and is_shared(Path(source)):
