@@ -79,7 +79,8 @@ def _box(x: Any, kernel: Any) -> Any:
 
 def unsummed_box(x: Any, kernel: Any) -> Any:
     """The form `box` without its last step, `sum_box`: (B, H, W, C) -> (B, 2H + 1, 2W + 1, F)."""
-    return ops.conv_transpose(x, ops.transpose(ops.flip(kernel, (0, 1)), (0, 1, 3, 2)), 2, "valid")
+    flipped = ops.flip(ops.flip(kernel, 0), 1)  # one axis at a time: Keras before 3.14 takes no more
+    return ops.conv_transpose(x, ops.transpose(flipped, (0, 1, 3, 2)), 2, "valid")
 
 
 def sum_box(x: Any) -> Any:
