@@ -22,9 +22,9 @@ TINY = ("--resolution", "64", "--width", "8", "--latent", "16", "--batch-size", 
 STARTED: list[subprocess.Popen[str]] = []
 
 
-def start(name: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
-    """Starts a command of the repository as a user would, from any folder; stdout and stderr are pipes."""
-    command = [sys.executable, str(REPOSITORY / "sle_gan"), name, *map(str, arguments)]
+def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
+    """Starts `sle-gan ARGUMENTS` of the repository, from any folder; stdout and stderr are pipes."""
+    command = [sys.executable, str(REPOSITORY / "sle_gan"), *map(str, arguments)]
     process = subprocess.Popen(  # type: ignore[call-overload]
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )
@@ -32,17 +32,17 @@ def start(name: str, *arguments: object, **options: object) -> subprocess.Popen[
     return process
 
 
-def run(name: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the repository to its end, however long a busy machine takes."""
-    process = start(name, *arguments, **options)
+def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Runs `sle-gan ARGUMENTS` to its end, however long a busy machine takes."""
+    process = start(*arguments, **options)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def cpu_seconds(name: str, *arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
+def cpu_seconds(*arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
     """Runs a command: the processor time that it took, which other work hardly changes, and how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run(name, *arguments)
+    result = run(*arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
 

@@ -31,6 +31,7 @@ def test_what_is_no_command_is_one_line() -> None:
     assert_refused(run("trian"), "sle-gan: error: unknown command trian (did you mean train?)")
     assert_refused(run("frobnicate"), "unknown command frobnicate (--help lists all commands)")
     assert_refused(run("train.py\n"), r"unknown command train.py\n (did you mean train?)")
+    assert_refused(run(), "give a command: train, generate")
     assert_refused(run(""), "give a command: train, generate")
     assert_refused(run("--versoin"), "--versoin", "did you mean --version?")
     assert_refused(run("tiles", "--shet", "a.png"), "sle-gan tiles: error: ")
@@ -58,6 +59,25 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     line = f"{shlex.quote(sys.executable)} {shlex.quote(str(REPOSITORY / 'sle_gan'))} train --help | true"
     result = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("sle-gan ", {*COMMANDS}),
+        ("sle-gan tr", {"train", "translate"}),
+        ("sle-gan tiles --o", {"--output-folder"}),
+        ("sle-gan evaluate ne", {"neighbours"}),
+        ("sle-gan train --engine ", {"tensorflow", "jax"}),
+    ],
+)
+def test_the_shell_completes(line: str, offered: set[str], tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete")
+    answer = tmp_path / "answer"
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer), "COMP_TYPE": "9"}
+    result = run(env={**os.environ, **asked, "COMP_LINE": line, "COMP_POINT": str(len(line))})
+    assert {word.strip() for word in answer.read_text().split("\013")} >= offered, result.stderr
+    assert not result.stdout and not result.stderr
 
 
 @pytest.mark.parametrize("name", ("plain", "my flowers", "it's", "-x", "a;b $HOME `c` *", "blümchen 花"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NamedTuple, NoReturn
 
@@ -70,5 +71,9 @@ def entry(*words: str) -> NoReturn:
         words: put before those of the command line, such as "train".
     """
     argv = [*words, *sys.argv[1:]]
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what could come next
+        from sle_gan.cli.completion import complete
+
+        complete(make_parser(), {name: command.module for name, command in COMMANDS.items()})
     prog = f"{PROGRAM} {argv[0]}" if argv and argv[0] in COMMANDS else PROGRAM
     run(lambda: main(argv), prog)
