@@ -109,7 +109,7 @@ def test_no_listener_ends_a_run_and_each_cause_is_told_once(tmp_path: Path, monk
         "the console": lambda: heard,
         "log.jsonl": lambda: JsonLines(tmp_path / "log.jsonl", 0),
         "events": lambda: TensorBoard(tmp_path, 0),
-        "nowhere": lambda: TensorBoard(tmp_path / "nowhere", 0),
+        "nowhere": lambda: TensorBoard(tmp_path / "no" / "where", 0),
         "samples": lambda: PictureFiles(samples),
         "broken": Broken,
     }

@@ -99,8 +99,11 @@ def _graph_in_archive(path: Path) -> bytes:
 
 
 def _from_graph(path: Path, content: bytes) -> dict[str, np.ndarray]:
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto import graph_pb2
+    try:
+        from google.protobuf.message import DecodeError
+        from tensorboard.compat.proto import graph_pb2
+    except ImportError as error:
+        raise UserError(f"reading {path.name} needs the package tensorboard: pip install tensorboard") from error
 
     graph = graph_pb2.GraphDef()  # pyright: ignore[reportAttributeAccessIssue]  (made at run time)
     try:

@@ -135,9 +135,16 @@ def _try_to_write(path: Path, tensors: Tensors) -> None:
 
 def _from_web(kernel_shapes: Shapes) -> Tensors:
     """Downloads the port where PyTorch is there to read it (its hash is known), else the archive."""
-    sources: list[tuple[str, str | None]] = [(ARCHIVE_URL, None)]
+    sources: list[tuple[str, str | None]] = []
     if importlib.util.find_spec("torch") is not None:
-        sources.insert(0, (TORCH_URL, TORCH_SHA256_PREFIX))
+        sources.append((TORCH_URL, TORCH_SHA256_PREFIX))
+    if importlib.util.find_spec("tensorboard") is not None:
+        sources.append((ARCHIVE_URL, None))
+    if not sources:  # before 90 MB are downloaded that nothing here can read
+        raise UserError(
+            "no Inception weights: to read the file that is downloaded takes the package tensorboard (pip install "
+            "tensorboard) or PyTorch; or measure with --features mobilenet"
+        )
     reasons = []
     for url, prefix in sources:
         target = keras_cache() / url.rsplit("/", 1)[-1]

@@ -7,6 +7,7 @@ from sle_gan.commands import command_line, resume_line, tensorboard_line
 from sle_gan.gans import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.loop import Outcome
+from sle_gan.training.optional import is_installed
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.words import counted
 
@@ -31,9 +32,9 @@ def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome
         **({"best one": folder.best_generator, "FID": folder.fid} if folder.fid.exists() else {}),
         **({"copies?": folder.neighbours} if folder.neighbours.exists() else {}),
         "samples": folder.samples,
-        "curves": folder.curves,
+        **({"curves": folder.curves} if folder.curves.exists() else {}),
         "log": folder.log,
-        "TensorBoard": tensorboard_line(folder.tensorboard),
+        **({"TensorBoard": tensorboard_line(folder.tensorboard)} if is_installed("tensorboard") else {}),
         "checkpoint": newest.path if newest else "none",
     }
     name, flags = gan.usage(folder.path)

@@ -178,6 +178,7 @@ class TensorBoard(Listener):
 
         self._event = Event
         now = time.time()
+        folder.mkdir(exist_ok=True)
         self._file = AppendedFile(folder / f"events.out.tfevents.{now:.0f}.{socket.gethostname()}.{os.getpid()}")
         self._records = RecordWriter(self._file)
         self._write(Event(wall_time=now, file_version="brain.Event:2"))

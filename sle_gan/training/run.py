@@ -7,7 +7,7 @@ import dataclasses
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.exports import renew_exports
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
+from sle_gan.training.optional import is_installed, left_out
 from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.signals import Signals
@@ -68,6 +69,8 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             worse = worse if best else 0  # numbers of another ruler are no reason to stop
         outcome = Outcome(first, None, 0.0, 0.0)
         with contextlib.closing(_listen(config, folder, first, last)) as heard:
+            if missing := left_out():
+                heard.on_message(missing)
             if first < last:
                 if resume:
                     heard.attempt(str(folder.config), lambda: folder.write_config(config))
@@ -76,8 +79,9 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
                 trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best, worse)
                 outcome = trainer.run(first, last, new, signals)
             _finish_exports(gan, folder, checkpoints, heard)
-            heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
-            heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
+            if is_installed("matplotlib"):
+                heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
+                heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
             if evaluation and not outcome.interrupted_by:
                 heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
         conclude(gan, folder, checkpoints, outcome, last)
@@ -98,14 +102,14 @@ def _listen(config: TrainConfig, folder: RunFolder, first: int, last: int) -> li
     """What hears of the run; of one that is complete, the user alone."""
     if first >= last:
         return listeners.Listeners({"the console": listeners.Messages})
-    return listeners.Listeners(
-        {
-            "the console": lambda: listeners.Console(first, last, config.batch_size),
-            str(folder.log): lambda: listeners.JsonLines(folder.log, first),
-            str(folder.tensorboard): lambda: listeners.TensorBoard(folder.tensorboard, first),
-            str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
-        }
-    )
+    makers: dict[str, Callable[[], listeners.Listener]] = {
+        "the console": lambda: listeners.Console(first, last, config.batch_size),
+        str(folder.log): lambda: listeners.JsonLines(folder.log, first),
+        str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
+    }
+    if is_installed("tensorboard"):
+        makers[str(folder.tensorboard)] = lambda: listeners.TensorBoard(folder.tensorboard, first)
+    return listeners.Listeners(makers)
 
 
 def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
@@ -163,6 +167,8 @@ def dry_run(config: TrainConfig) -> None:
         f"a checkpoint would take {4 * _size(gan.state().values()) / 1e6:,.0f} MB, {config.keep_checkpoints} are kept"
     )
     print(f"would write to {config.run_folder}; nothing was written there")
+    if missing := left_out():
+        print(missing)
 
 
 def preview_augmentation(config: TrainConfig, file: str | Path) -> None:

@@ -98,8 +98,8 @@ class RunFolder:
 
     @property
     def _places(self) -> tuple[Path, ...]:
-        """The folders in it."""
-        return self.samples, self.checkpoints, self.tensorboard
+        """The folders in every run; what writes others makes them."""
+        return self.samples, self.checkpoints
 
     def write_config(self, config: TrainConfig) -> None:
         with atomic_path(self.config) as temporary:

@@ -132,6 +132,17 @@ def test_the_archive_is_read_as_it_is_downloaded(graph_path: Path, inception: Fe
     assert inception_weights.tensors_digest(tensors) in inception.version
 
 
+def test_what_is_missing_to_read_a_file_is_said(graph_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))  # nothing was converted there
+    for module in ("torch", "tensorboard", "tensorboard.compat.proto"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"classify_image_graph_def\.pb needs the package tensorboard: pip"):
+        inception_weights.load_tensors(graph_path, {})
+    monkeypatch.setattr(inception_weights, "download", lambda *_: pytest.fail("90 MB for nothing"))
+    with pytest.raises(UserError, match=r"pip install tensorboard\) or PyTorch"):
+        inception_weights.load_tensors(None, {})
+
+
 def test_wrong_files_are_refused(torch_tensors: dict[str, np.ndarray], tmp_path: Path):
     constants = graph_constants({name: values[:1] for name, values in torch_tensors.items()})
     content = {
