@@ -132,7 +132,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(packed: tuple[Path, Path])
         (metadata,) = (wheel.read(name).decode() for name in names if name.endswith("/METADATA"))
     assert {name for name in names if ".dist-info/" not in name} == {*modules, "sle_gan/py.typed"}
     assert entry_points.split() == ["[console_scripts]", "sle-gan", "=", "sle_gan.cli.main:entry"]
-    assert "Requires-Dist: keras<3.16,>=3.12" in metadata and "licenses/LICENSE" in str(names)
+    assert f"\nVersion: {sle_gan.__version__}\n" in metadata and "licenses/LICENSE" in str(names)
+    assert "Requires-Dist: keras<3.16,>=3.12" in metadata
     with tarfile.open(packed[0]) as sdist:
         kept = {name.partition("/")[2] for name in sdist.getnames()}
     assert kept >= {"README.md", "LICENSE", "pyproject.toml", "requirements-core.txt", *modules}
