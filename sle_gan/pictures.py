@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sle_gan.errors import UserError
-from sle_gan.files import atomic_path
+from sle_gan.storage.atomic import atomic_path
 
 _JPEG_SIDE = 65_500
 

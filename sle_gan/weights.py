@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sle_gan import hdf5
 from sle_gan.errors import UserError, shown
-from sle_gan.files import new_hdf5
-from sle_gan.json_objects import parse_object
 from sle_gan.kernels import kernels
+from sle_gan.storage import hdf5
+from sle_gan.storage.atomic import new_hdf5
+from sle_gan.storage.json_objects import parse_object
 
 if TYPE_CHECKING:
     import keras

@@ -19,8 +19,8 @@ from sle_gan.config import CONFIGS, SLEGANConfig
 from sle_gan.data import load_dataset
 from sle_gan.errors import UserError
 from sle_gan.features.download import keras_cache
-from sle_gan.files import atomic_path
-from sle_gan.paths import check_output_file, check_output_folder, expanded
+from sle_gan.storage.atomic import atomic_path
+from sle_gan.storage.paths import check_output_file, check_output_folder, expanded
 
 COMMANDS: dict[str, Any] = {
     module.__name__.rpartition(".")[2]: module

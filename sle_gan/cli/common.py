@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn, TextIO
 from sle_gan.config import HEADINGS, TrainConfig, flag
 from sle_gan.config.base import is_path, is_union
 from sle_gan.errors import TrainingStopped, UserError, printable
-from sle_gan.paths import expanded, reason
+from sle_gan.storage.paths import expanded, reason
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sle_gan.cli.common import Parser, import_backend, user_path
 from sle_gan.commands import command_line, resume_line
 from sle_gan.errors import UserError
-from sle_gan.paths import check_output_file, check_output_folder
+from sle_gan.storage.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
     from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint

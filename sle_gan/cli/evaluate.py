@@ -15,7 +15,7 @@ from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
-from sle_gan.paths import check_output_file
+from sle_gan.storage.paths import check_output_file
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _is_generator(path: str) -> bool:
 
 
 def _write_json(path: str, scores: Scores) -> None:
-    from sle_gan.files import atomic_path
+    from sle_gan.storage.atomic import atomic_path
 
     try:
         with atomic_path(path) as temporary:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sle_gan.cli.common import import_engine_to_compute, user_path
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
 from sle_gan.errors import UserError
-from sle_gan.paths import check_output_file
+from sle_gan.storage.paths import check_output_file
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from pathlib import Path
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.commands import command_line
 from sle_gan.errors import UserError
-from sle_gan.paths import check_output_folder
+from sle_gan.storage.paths import check_output_folder
 
 EXAMPLES = """\
 examples:

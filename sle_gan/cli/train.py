@@ -11,7 +11,7 @@ from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backen
 from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
 from sle_gan.config.base import field_names
 from sle_gan.errors import UserError
-from sle_gan.paths import check_output_file, check_output_folder
+from sle_gan.storage.paths import check_output_file, check_output_folder
 
 EXAMPLES = """\
 examples:

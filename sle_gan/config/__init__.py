@@ -15,8 +15,8 @@ from sle_gan.config.lightweight import LightweightConfig
 from sle_gan.config.projected import ProjectedConfig
 from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError, shown
-from sle_gan.json_objects import read_object
-from sle_gan.paths import reason
+from sle_gan.storage.json_objects import read_object
+from sle_gan.storage.paths import reason
 
 CONFIGS: dict[str, type[TrainConfig]] = {
     config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig, ProjectedConfig)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from sle_gan.errors import UserError, shown
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 POLICIES = ("color", "translation", "cutout")
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}

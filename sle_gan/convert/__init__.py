@@ -11,7 +11,7 @@ from sle_gan.convert.fastgan import (
 from sle_gan.convert.layouts import convert_torch, read_torch
 from sle_gan.convert.lightweight import LightweightCheckpoint
 from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
-from sle_gan.torch_files import is_torch_file
+from sle_gan.storage.torch_files import is_torch_file
 
 __all__ = [
     "Adam",

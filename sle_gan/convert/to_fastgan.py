@@ -12,7 +12,7 @@ from sle_gan.convert import fastgan_names as names
 from sle_gan.convert.fastgan import BETAS, OURS, Adam, Converted
 from sle_gan.convert.fastgan_names import Arrays, Module
 from sle_gan.errors import UserError, shown
-from sle_gan.files import atomic_path
+from sle_gan.storage.atomic import atomic_path
 
 
 def save_fastgan(

@@ -19,7 +19,7 @@ from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_i
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.errors import UserError, printable
-from sle_gan.paths import expanded, reason
+from sle_gan.storage.paths import expanded, reason
 from sle_gan.words import counted
 
 _NAMED_IN_ERRORS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 from sle_gan.data.flowers import draw_flower
 from sle_gan.data.numbered import write_numbered
 from sle_gan.errors import UserError
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 
 def draw_demo_set(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sle_gan.data.unread import UNREAD_SUFFIXES, advice
 from sle_gan.errors import UserError, printable
-from sle_gan.paths import expanded, holds_model, reason
+from sle_gan.storage.paths import expanded, holds_model, reason
 from sle_gan.words import counted
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".bmp", ".gif", ".tiff", ".tif")

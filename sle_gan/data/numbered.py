@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.errors import UserError, printable
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 
 def write_numbered(

@@ -9,7 +9,7 @@ from sle_gan.data.decode import decode_failure, upright
 from sle_gan.data.numbered import write_numbered
 from sle_gan.data.opening import open_picture
 from sle_gan.errors import UserError, printable
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 
 def cut_sheet(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sle_gan.errors import UserError
-from sle_gan.paths import check_text
+from sle_gan.storage.paths import check_text
 
 Format = Literal["saved_model", "onnx"]
 FORMATS: tuple[str, ...] = get_args(Format)

@@ -17,9 +17,9 @@ from keras import ops
 from onnx import TensorProto, helper, numpy_helper
 
 from sle_gan.errors import UserError
-from sle_gan.files import atomic_path
 from sle_gan.models.folded import Arrays, Folded, Stage, run
 from sle_gan.models.upsampling import fuse_upsampling
+from sle_gan.storage.atomic import atomic_path
 
 OPSET = 17  # ONNX Runtime since 1.12 (2022)
 IR_VERSION = 8

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sle_gan import engine, pixels
-from sle_gan.files import temporary_beside
 from sle_gan.models.folded import Folded, TensorOperations, run
+from sle_gan.storage.atomic import temporary_beside
 
 
 def write_saved_model(folded: Folded, noise: Sequence[np.ndarray], path: str | Path, output: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from sle_gan.errors import UserError
 from sle_gan.features.base import FeatureExtractor, FeatureMaps
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 WEIGHTS_VARIABLE = "SLE_GAN_FEATURES_WEIGHTS"
 EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0", "dinov2_s", "dinov2_b", "dinov2_l")

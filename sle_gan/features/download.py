@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sle_gan.errors import UserError
-from sle_gan.files import atomic_path
+from sle_gan.storage.atomic import atomic_path
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 30

@@ -16,10 +16,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from sle_gan import hdf5
 from sle_gan.errors import UserError
 from sle_gan.features.base import FeatureExtractor, FeatureMaps, compiled, digest, fold_batch_norm, plain_keras
 from sle_gan.features.download import download, keras_cache
+from sle_gan.storage import hdf5
 
 LAST_LAYER = "conv_pw_12_relu"
 _BLOCKS = (  # (channels, stride) of each depthwise + pointwise pair, conv_dw_1/conv_pw_1 to conv_dw_12/conv_pw_12

@@ -9,7 +9,7 @@ from sle_gan.errors import UserError
 from sle_gan.hub import client
 from sle_gan.hub.files import CONFIG, GENERATOR, PYTORCH, is_weights, read_config, weights_names
 from sle_gan.hub.repository import Repository, check_cached, named_by_cache
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 
 def local_folder(name: str | Path, revision: str | None = None) -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sle_gan.errors import UserError, shown
-from sle_gan.json_objects import MOST_BYTES, read_object
-from sle_gan.torch_files import HUB_NAMES, is_torch_file
+from sle_gan.storage.json_objects import MOST_BYTES, read_object
+from sle_gan.storage.torch_files import HUB_NAMES, is_torch_file
 
 LIBRARY = "sle-gan"
 CONFIG = "config.json"

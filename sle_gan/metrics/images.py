@@ -18,7 +18,7 @@ from sle_gan.data import (
     read_whole,
 )
 from sle_gan.errors import UserError
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 from sle_gan.words import counted
 
 

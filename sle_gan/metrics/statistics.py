@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sle_gan import npz
 from sle_gan.errors import UserError, shown
 from sle_gan.features import FeatureExtractor
-from sle_gan.files import atomic_path
-from sle_gan.json_objects import parse_object
 from sle_gan.metrics.frechet import StreamingMoments
+from sle_gan.storage import npz
+from sle_gan.storage.atomic import atomic_path
+from sle_gan.storage.json_objects import parse_object
 
 FORMAT = "sle_gan.statistics/1"
 _KEPT_AT_MOST = 16_384

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sle_gan import npz, weights
+from sle_gan import weights
 from sle_gan.errors import UserError, shown
-from sle_gan.files import atomic_path
-from sle_gan.json_objects import parse_object
+from sle_gan.storage import npz
+from sle_gan.storage.atomic import atomic_path
+from sle_gan.storage.json_objects import parse_object
 
 if TYPE_CHECKING:
     import keras

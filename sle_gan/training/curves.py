@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sle_gan.files import atomic_path
+from sle_gan.storage.atomic import atomic_path
 from sle_gan.training.listeners import read_log
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sle_gan.config import TrainConfig, flag
 from sle_gan.errors import UserError
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 from sle_gan.training.run_folder import check_existing, read_run_config
 
 

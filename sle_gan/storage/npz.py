@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from sle_gan.errors import shown
-from sle_gan.json_objects import MOST_BYTES
+from sle_gan.storage.json_objects import MOST_BYTES
 
 # What reading a damaged archive raises; `opened` and `Archive` raise ValueError for one that is not as ours are.
 ERRORS = (zipfile.BadZipFile, OSError, EOFError, ValueError, TypeError, RuntimeError, MemoryError, NotImplementedError)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sle_gan.errors import UserError
-from sle_gan.torch_files import HUB_NAMES
+from sle_gan.storage.torch_files import HUB_NAMES
 
 
 def expanded(path: str) -> str:
