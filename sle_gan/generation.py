@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from sle_gan import engine, pixels, weights
+from sle_gan import engine, weights
 from sle_gan.errors import UserError
 from sle_gan.models import generator_class
 from sle_gan.models.folded import Folded, Stage, TensorOperations, Weights, run
+from sle_gan.pictures import pixels
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
 # last group is filled up, because the kernels for different batch sizes differ in the last bits: an image must

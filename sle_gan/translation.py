@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from sle_gan import pixels, weights
+from sle_gan import weights
 from sle_gan.convert import convert_cyclegan, is_torch_file
 from sle_gan.errors import UserError
 from sle_gan.models.cyclegan import (
@@ -27,6 +27,7 @@ from sle_gan.models.cyclegan import (
     Stage,
     UpConv2D,
 )
+from sle_gan.pictures import pixels
 
 # Images of one size that are translated together.
 GROUP = 4

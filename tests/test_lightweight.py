@@ -16,7 +16,7 @@ from PIL import Image
 from state import moved, numbers
 
 import sle_gan
-from sle_gan import augment, engine, losses, pixels
+from sle_gan import augment, engine, losses
 from sle_gan.cli import convert, generate, train
 from sle_gan.config import LightweightConfig
 from sle_gan.convert.layouts import read_torch
@@ -25,6 +25,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
 from sle_gan.models.lightweight import decoder_target
 from sle_gan.models.lightweight_layers import to_unit
+from sle_gan.pictures import pixels
 from sle_gan.training import transfer
 from sle_gan.training.listeners import read_log
 

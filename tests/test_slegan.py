@@ -12,12 +12,13 @@ from descent import assert_same_updates, descend, use_sgd
 from keras import ops
 from state import assert_each_phase_moves_its_own, numbers
 
-from sle_gan import augment, pixels
+from sle_gan import augment
 from sle_gan.config import SLEGANConfig
 from sle_gan.engine import RandomStream
 from sle_gan.gans import make_gan
 from sle_gan.gans.slegan import SLEGAN
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
+from sle_gan.pictures import pixels
 
 CONFIG = SLEGANConfig(resolution=64, width=8, latent=16, batch_size=4, crop="random", diff_augment=True)
 BATCH = (np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8),)

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from sle_gan.features import load_extractor
     from sle_gan.metrics import find_neighbours
     from sle_gan.pictures import save_png
-    from sle_gan.sheets import Cell, neighbour_sheet
+    from sle_gan.pictures.sheets import Cell, neighbour_sheet
 
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     # The generator first: the training pictures have to be read at its resolution, and grey if its own are.

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan import engine, pixels
+from sle_gan import engine
 from sle_gan.models.folded import Folded, TensorOperations, run
+from sle_gan.pictures import pixels
 from sle_gan.storage.atomic import temporary_beside
 
 

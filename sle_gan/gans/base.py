@@ -11,11 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import engine, pixels
+from sle_gan import engine
 from sle_gan.config import TrainConfig
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
-from sle_gan.pictures import make_grid
+from sle_gan.pictures import make_grid, pixels
 from sle_gan.weights import variables_by_path
 
 # uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import augment, engine, losses, pixels
+from sle_gan import augment, engine, losses
 from sle_gan.config import CHANNELS, CycleGANConfig
 from sle_gan.errors import UserError
 from sle_gan.gans.base import GAN, Batch, Judged, Phase
@@ -19,7 +19,7 @@ from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cota
 from sle_gan.gans.overfitting import Augmentation
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.network import Network
-from sle_gan.pictures import make_grid
+from sle_gan.pictures import make_grid, pixels
 from sle_gan.translation import translate_batches
 
 # Loss of real logits, of generated ones, and of generated ones that are to pass for real.

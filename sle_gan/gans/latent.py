@@ -11,13 +11,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import augment, engine, pixels
+from sle_gan import augment, engine
 from sle_gan.config import TrainConfig
 from sle_gan.gans.base import GAN, Batch, Judged, Phase, update_average
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
 from sle_gan.gans.overfitting import Augmentation, LeCam
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
+from sle_gan.pictures import pixels
 
 # (images uint8, generated images, random numbers) -> losses and logits.
 Judgement = Callable[[Any, list[Any], engine.RandomStream], Judged]

@@ -9,14 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import engine, losses, pixels
+from sle_gan import engine, losses
 from sle_gan.config import CHANNELS, LightweightConfig
 from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import cotangents
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
 from sle_gan.models.lightweight_layers import from_unit, to_unit
-from sle_gan.pictures import make_grid
+from sle_gan.pictures import make_grid, pixels
 
 SCALES = ("logits", "small_logits")
 PENALTY_EVERY = 4  # steps

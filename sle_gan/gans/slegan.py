@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan import engine, losses, pixels
+from sle_gan import engine, losses
 from sle_gan.config import CHANNELS, SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
@@ -19,7 +19,7 @@ from sle_gan.models import Discriminator, Generator
 from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
 from sle_gan.models.network import Network
-from sle_gan.pictures import make_grid
+from sle_gan.pictures import make_grid, pixels
 
 
 def perceptual_features(config: SLEGANConfig) -> losses.Features | None:

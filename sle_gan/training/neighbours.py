@@ -10,7 +10,7 @@ from sle_gan.data import Dataset
 from sle_gan.gans import GAN
 from sle_gan.metrics import Neighbours, Scorer, find_neighbours
 from sle_gan.metrics.scoring import as_rgb
-from sle_gan.sheets import Cell, fitted, neighbour_sheet
+from sle_gan.pictures.sheets import Cell, fitted, neighbour_sheet
 
 _COUNT = 256  # seconds, not minutes, of a feature network
 _ROWS = 12

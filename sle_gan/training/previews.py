@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from sle_gan import engine, pixels
+from sle_gan import engine
 from sle_gan.gans import GAN
-from sle_gan.pictures import make_grid
+from sle_gan.pictures import make_grid, pixels
 
 
 def spread(images: np.ndarray, count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sle_gan.errors import UserError
 from sle_gan.metrics import find_neighbours, neighbours, precision_recall
-from sle_gan.sheets import CELL, Cell, fitted, labelled_sheet
+from sle_gan.pictures.sheets import CELL, Cell, fitted, labelled_sheet
 
 
 def test_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Pictures for people: grids, PNG and GIF files."""
+"""Grids of pictures, and PNG, JPEG and GIF files."""
 
 from __future__ import annotations
 

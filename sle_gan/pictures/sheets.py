@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sle_gan.pictures import to_pillow
+from sle_gan.pictures.writing import to_pillow
 
 CELL = 128  # pixels; larger pictures are reduced, smaller ones enlarged by whole numbers, so that pixels stay squares
 _GAP, _MARGIN, _LINE, _HEADING = 4, 12, 16, 20
