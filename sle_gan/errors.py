@@ -1,4 +1,4 @@
-"""The one exception family that means "the user can fix this"."""
+"""What users are told: the exceptions that mean "you can fix this", and values as messages show them."""
 
 from typing import Any
 
@@ -54,3 +54,8 @@ def shown(value: Any, most: int = 60) -> str:
 def printable(text: str) -> str:
     """`text` on one line, with what a terminal cannot show (control characters, stray bytes) escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: "1 picture", "1,360 pictures"; `plural` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -13,10 +13,9 @@ from sle_gan.cli import evaluate_neighbours
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
 from sle_gan.storage.paths import check_output_file
-from sle_gan.words import counted
 
 if TYPE_CHECKING:
     from sle_gan.features import FeatureExtractor

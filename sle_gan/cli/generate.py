@@ -9,9 +9,8 @@ from pathlib import Path
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.sources import generator_of
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.storage.paths import check_output_file, check_output_folder, holds_model
-from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sle_gan.words import counted
+from sle_gan.errors import counted
 
 if TYPE_CHECKING:
     from sle_gan.metrics import Scores

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.sources import generator_of
 from sle_gan.config import config_from_dict, parse_value_range, read_config_file
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.storage.paths import holds_model
-from sle_gan.words import counted
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ import argparse
 import re
 
 from sle_gan.cli.common import Parser, user_path
+from sle_gan.errors import counted
 from sle_gan.storage.paths import check_output_folder
-from sle_gan.words import counted
 
 EXAMPLES = """\
 examples:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.config import parse_value_range
-from sle_gan.errors import UserError, printable
+from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import check_output_file, check_output_folder
-from sle_gan.words import counted
 
 if TYPE_CHECKING:
     import numpy as np

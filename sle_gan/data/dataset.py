@@ -18,9 +18,8 @@ from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pi
 from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_images
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
-from sle_gan.errors import UserError, printable
+from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import expanded, reason
-from sle_gan.words import counted
 
 _NAMED_IN_ERRORS = 3
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sle_gan.data.unread import UNREAD_SUFFIXES, advice
-from sle_gan.errors import UserError, printable
+from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import expanded, holds_model, reason
-from sle_gan.words import counted
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".bmp", ".gif", ".tiff", ".tif")
 _LISTED_SUFFIXES = {*IMAGE_SUFFIXES, *UNREAD_SUFFIXES}

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sle_gan.errors import UserError, printable
-from sle_gan.words import counted
+from sle_gan.errors import UserError, counted, printable
 
 ValueRange = tuple[float, float]
 

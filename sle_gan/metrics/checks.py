@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan.errors import UserError
-from sle_gan.words import counted
+from sle_gan.errors import UserError, counted
 
 
 def checked_features(name: str, features: Any, at_least: int = 2) -> np.ndarray:

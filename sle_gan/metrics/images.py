@@ -17,9 +17,8 @@ from sle_gan.data import (
     read_square,
     read_whole,
 )
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.storage.paths import expanded
-from sle_gan.words import counted
 
 
 class ImageFolder:

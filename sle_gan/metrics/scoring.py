@@ -14,14 +14,13 @@ import numpy as np
 from tqdm import trange
 
 from sle_gan.data.cache import make_room, mark_used, size_limit
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.features import FeatureExtractor
 from sle_gan.metrics.frechet import frechet_distance, frechet_distance_from_moments
 from sle_gan.metrics.kernel import kernel_distance
 from sle_gan.metrics.memorization import memorization_distance, memorization_informed_distance
 from sle_gan.metrics.precision_recall import precision_recall
 from sle_gan.metrics.statistics import FeatureStatistics, collect_statistics
-from sle_gan.words import counted
 
 METRICS = ("fid", "kid", "mifid", "pr")
 _ENOUGH_FOR_NEIGHBOURS = 100

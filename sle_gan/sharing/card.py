@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.hub.files import GENERATOR, LIBRARY, SAMPLES
 from sle_gan.sharing.training_facts import TrainingFacts
-from sle_gan.words import counted
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sle_gan import engine
 from sle_gan.commands import command_line, resume_line, tensorboard_line
+from sle_gan.errors import counted
 from sle_gan.gans import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.loop import Outcome
 from sle_gan.training.optional import is_installed
 from sle_gan.training.run_folder import RunFolder
-from sle_gan.words import counted
 
 
 def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:

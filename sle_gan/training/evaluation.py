@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from sle_gan.config import TrainConfig
 from sle_gan.data import Dataset, cache_place
+from sle_gan.errors import counted
 from sle_gan.features import load_extractor
 from sle_gan.gans import GAN
 from sle_gan.metrics import Scorer, Scores
 from sle_gan.storage.atomic import atomic_path
 from sle_gan.training.listeners import read_log
-from sle_gan.words import counted
 
 _NAMES = {
     "version": "other features",

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.errors import counted
 from sle_gan.pictures import save_png
 from sle_gan.storage.atomic import AppendedFile, atomic_path
-from sle_gan.words import counted
 
 
 class Listener:

@@ -17,7 +17,7 @@ from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
 from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
-from sle_gan.errors import TrainingStopped, UserError
+from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
@@ -34,7 +34,6 @@ from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
-from sle_gan.words import counted
 
 
 def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:

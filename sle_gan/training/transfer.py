@@ -18,13 +18,12 @@ from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
 from sle_gan.convert import is_torch_file, read_torch
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.hub import local_folder
 from sle_gan.hub.files import PYTORCH
 from sle_gan.kernels import arguments
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
-from sle_gan.words import counted
 
 if TYPE_CHECKING:
     from sle_gan.gans import GAN

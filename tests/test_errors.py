@@ -1,6 +1,6 @@
 """Numbers in sentences."""
 
-from sle_gan.words import counted
+from sle_gan.errors import counted
 
 
 def test_one_is_singular() -> None:
