@@ -37,7 +37,7 @@ def shared_folder() -> Path:
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 24 small drawn flowers."""
-    from sle_gan.data import draw_demo_set
+    from sle_gan.demo import draw_demo_set
 
     folder = tmp_path_factory.mktemp("pictures") / "flowers"
     draw_demo_set(folder, count=24, resolution=64, seed=1, progress=False)

@@ -1,4 +1,4 @@
-"""Pictures in, batches out: folder -> verified uint8 cache -> deterministic batches; the demo set.
+"""Pictures in, batches out: folder -> verified uint8 cache -> deterministic batches.
 
 Nothing here knows a backend: only numpy, Pillow, tqdm and the standard library.
 """
@@ -14,7 +14,6 @@ from sle_gan.data.decode import (
     read_square,
     read_whole,
 )
-from sle_gan.data.demo import draw_demo_set
 from sle_gan.data.files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
@@ -39,7 +38,6 @@ __all__ = [
     "decode_whole",
     "default_cache_folder",
     "describe",
-    "draw_demo_set",
     "find_images",
     "load_dataset",
     "load_images",

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sle_gan.data import draw_demo_set, flowers, load_dataset
-from sle_gan.data.flowers import draw_flower
-from sle_gan.data.flowers.species import SPECIES
+from sle_gan.data import load_dataset
+from sle_gan.demo import draw_demo_set, flowers
+from sle_gan.demo.flowers import draw_flower
+from sle_gan.demo.flowers.species import SPECIES
 from sle_gan.errors import UserError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sle_gan.cli import common, generate, train
-from sle_gan.data import draw_demo_set
+from sle_gan.demo import draw_demo_set
 
 FOLDER = Path("demo")
 PICTURES = FOLDER / "pictures"

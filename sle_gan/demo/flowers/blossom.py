@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sle_gan.data.flowers.canvas import LIGHT_ANGLE, Canvas, Colour, Pose, plane
+from sle_gan.demo.flowers.canvas import LIGHT_ANGLE, Canvas, Colour, Pose, plane
 
 _PROFILE_STEPS = 4096
 

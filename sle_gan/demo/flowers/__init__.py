@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from sle_gan.data.flowers.blossom import PetalColours, paint_ring
-from sle_gan.data.flowers.canvas import Canvas, Pose, varied
-from sle_gan.data.flowers.centre import paint_centre
-from sle_gan.data.flowers.scenery import paint_background, paint_stem
-from sle_gan.data.flowers.species import SPECIES, Species
+from sle_gan.demo.flowers.blossom import PetalColours, paint_ring
+from sle_gan.demo.flowers.canvas import Canvas, Pose, varied
+from sle_gan.demo.flowers.centre import paint_centre
+from sle_gan.demo.flowers.scenery import paint_background, paint_stem
+from sle_gan.demo.flowers.species import SPECIES, Species
 
 __all__ = ["draw_flower"]
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from sle_gan.data.flowers.blossom import PetalShape, petal
-from sle_gan.data.flowers.canvas import LIGHT_ANGLE, Canvas, Colour, colour, plane, varied
+from sle_gan.demo.flowers.blossom import PetalShape, petal
+from sle_gan.demo.flowers.canvas import LIGHT_ANGLE, Canvas, Colour, colour, plane, varied
 
 # (top, bottom, lights): a vertical gradient and the colours of the blurred lights in it.
 _SCENES: tuple[tuple[str, str, tuple[str, ...]], ...] = (

@@ -4,8 +4,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from sle_gan.data.flowers import draw_flower
 from sle_gan.data.numbered import write_numbered
+from sle_gan.demo.flowers import draw_flower
 from sle_gan.errors import UserError
 from sle_gan.storage.paths import expanded
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from sle_gan.data.flowers.canvas import LIGHT_ANGLE, Colour, Pose
-from sle_gan.data.flowers.species import Species
+from sle_gan.demo.flowers.canvas import LIGHT_ANGLE, Colour, Pose
+from sle_gan.demo.flowers.species import Species
 
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 

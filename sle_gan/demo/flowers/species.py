@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sle_gan.data.flowers.blossom import PetalShape
-from sle_gan.data.flowers.canvas import Colour
-from sle_gan.data.flowers.canvas import colour as _c
+from sle_gan.demo.flowers.blossom import PetalShape
+from sle_gan.demo.flowers.canvas import Colour
+from sle_gan.demo.flowers.canvas import colour as _c
 
 # (base, tip, accent) of the petals
 Palette = tuple[Colour, Colour, Colour]
