@@ -23,8 +23,6 @@ from sle_gan.storage.json_objects import parse_object
 if TYPE_CHECKING:
     import keras
 
-    from sle_gan.models.network import Network
-
 FORMAT = "sle_gan.weights/1"
 
 
@@ -45,44 +43,35 @@ def arrays_by_path(network: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
-def save(network: Network, filepath: str | Path, arrays: Mapping[str, np.ndarray] | None = None) -> None:
-    """Writes the network's variables and architecture.
+def save(filepath: str | Path, network: str, architecture: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes a weights file.
 
     Args:
-        arrays: by path, to be written in place of the network's own values.
+        network: the name of the network's class.
+        architecture: the arguments that make it again, as `Network.architecture` gives them.
+        arrays: of all its variables, as `arrays_by_path` gives them.
     """
     with new_hdf5(filepath) as file:
         file.attrs["format"] = FORMAT
-        file.attrs["network"] = type(network).__name__
-        file.attrs["architecture"] = json.dumps(network.architecture)
-        for path, array in (arrays_by_path(network) if arrays is None else arrays).items():
+        file.attrs["network"] = network
+        file.attrs["architecture"] = json.dumps(architecture)
+        for path, array in arrays.items():
             file[path] = array
 
 
-def holds(filepath: str | Path, network: Network, arrays: Mapping[str, np.ndarray]) -> bool:
+def holds(
+    filepath: str | Path, network: str, architecture: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> bool:
     """Whether the file is what `save` writes of these arguments; not so if it is missing or damaged."""
     try:
-        name, architecture, found = read(filepath)
+        name, found_architecture, found = read(filepath)
     except UserError:
         return False
-    same_network = (name, architecture) == (type(network).__name__, json.loads(json.dumps(network.architecture)))
     return (
-        same_network
+        (name, found_architecture) == (network, json.loads(json.dumps(architecture)))
         and found.keys() == arrays.keys()
         and all(np.array_equal(found[path], array) for path, array in arrays.items())
     )
-
-
-def load(network: Network, filepath: str | Path) -> None:
-    """Assigns the file's arrays to the network, if and only if names and shapes are the same.
-
-    Raises:
-        UserError: otherwise, naming the first difference and both architectures.
-    """
-    name, architecture, arrays = read(filepath)
-    mine = describe(type(network).__name__, network.architecture)
-    theirs = describe(name, architecture)
-    assign(variables_by_path(network), arrays, f"{filepath} holds {theirs}, which does not fit {mine}")
 
 
 def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray], complaint: str) -> None:

@@ -49,6 +49,68 @@ def test_arrows_run_one_way(path: Path) -> None:
             assert parts[1] in allowed, f"{layer} imports {name}"
 
 
+def module_level_imports(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Those that run with the module, and those for type checkers: everything outside functions."""
+    for node in body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for part in ("body", "orelse", "handlers", "finalbody"):
+                yield from module_level_imports(getattr(node, part, []))
+
+
+def import_graph(package: Path) -> dict[str, set[str]]:
+    """Each module of a package with those of the package that its module-level imports name."""
+    paths = {".".join(path.relative_to(package.parent).with_suffix("").parts): path for path in package.rglob("*.py")}
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found = set()
+        for node in module_level_imports(ast.parse(path.read_text(encoding="utf-8")).body):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found.update(full if full in paths else node.module for full in names)
+        graph[name] = found & paths.keys() - {name}
+    return graph
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one import circle, in the order of the imports; [] where there is none."""
+    done: set[str] = set()
+    for start in graph:
+        way, waiting = [start], [iter(sorted(graph[start]))]
+        while way:
+            following = next(waiting[-1], None)
+            if following is None:
+                done.add(way.pop())
+                waiting.pop()
+            elif following in way:
+                return [*way[way.index(following) :], following]
+            elif following not in done:
+                way.append(following)
+                waiting.append(iter(sorted(graph[following])))
+    return []
+
+
+def test_no_import_circle() -> None:
+    assert circle(import_graph(PACKAGE)) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    package.mkdir()
+    (package / "__init__.py").write_text("from house.a import x")
+    (package / "a.py").write_text("import os\nfrom house import b, nothing")
+    (package / "b.py").write_text("def f():\n    from house import a\n")
+    assert circle(import_graph(package)) == ["house", "house.a", "house"]  # `nothing` is in house/__init__.py
+    (package / "a.py").write_text("from house import b")
+    assert circle(import_graph(package)) == []  # an import within a function runs when all modules are there
+    (package / "b.py").write_text("if True:\n    from house.a import x")
+    assert circle(import_graph(package)) == ["house.a", "house.b", "house.a"]
+
+
 def test_data_needs_no_backend() -> None:
     for path in (PACKAGE / "data").rglob("*.py"):
         assert not {name.split(".")[0] for name in imports(path)} & {"keras", "tensorflow", "jax"}

@@ -228,6 +228,7 @@ def test_exports_follow_their_checkpoints(pictures: Path, tmp_path: Path) -> Non
         saved = CheckpointFolder(folder.checkpoints, 2)
         averaged = gan.generator_export
         best = weights.arrays_by_path(averaged)
+        identity = ("Generator", averaged.architecture)
         saved.save_best(1, gan.state(), {"best": Best(1, 9.0), "data": []})
         averaged.to_image.kernel.assign(averaged.to_image.kernel + 1.0)
         saved.save(2, gan.state(), {"best": None, "data": []})
@@ -235,13 +236,13 @@ def test_exports_follow_their_checkpoints(pictures: Path, tmp_path: Path) -> Non
         names = ["generator_weights.h5", "discriminator_weights.h5", "best_generator_weights.h5"]
         assert [path.name for path in written] == names
         assert exports.renew_exports(gan, folder, saved) == []
-        assert weights.holds(folder.best_generator, averaged, best)
-        assert not weights.holds(folder.path / names[0], averaged, best)
+        assert weights.holds(folder.best_generator, *identity, best)
+        assert not weights.holds(folder.path / names[0], *identity, best)
 
         averaged.save_weights(folder.best_generator)  # the export of another step
         (folder.path / names[1]).write_bytes((folder.path / names[1]).read_bytes()[:1000])
         assert [path.name for path in exports.renew_exports(gan, folder, saved)] == names[1:]
-        assert weights.holds(folder.best_generator, averaged, best)
+        assert weights.holds(folder.best_generator, *identity, best)
 
         # A resumed run takes the best score from the file that holds it: it was killed before step 2 could name it.
         first, score, _, _ = run._restore(gan, run._open_devices(config), [], saved, last=3)

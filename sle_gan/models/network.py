@@ -32,7 +32,11 @@ class Network(keras.Model):
         """
         if kwargs:
             raise TypeError(f"load_weights takes a file and nothing else; received {sorted(kwargs)}")
-        weights.load(self, filepath)
+        name, architecture, arrays = weights.read(filepath)
+        mine = weights.describe(type(self).__name__, self.architecture)
+        theirs = weights.describe(name, architecture)
+        complaint = f"{filepath} holds {theirs}, which does not fit {mine}"
+        weights.assign(weights.variables_by_path(self), arrays, complaint)
 
     def save_weights(self, filepath: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
         """Writes all variables and the architecture to an .h5 file, through a temporary name."""
@@ -40,7 +44,7 @@ class Network(keras.Model):
             raise FileExistsError(f"{filepath} exists; pass overwrite=True to replace it")
         if kwargs:
             raise TypeError(f"save_weights takes a file and overwrite; received {sorted(kwargs)}")
-        weights.save(self, filepath)
+        weights.save(filepath, type(self).__name__, self.architecture, weights.arrays_by_path(self))
 
     @functools.cached_property
     def inference(self) -> Callable[..., Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sle_gan import weights
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN
+from sle_gan.models.network import Network
 from sle_gan.training import checkpoints
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.run_folder import RunFolder
@@ -35,14 +37,20 @@ def renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder) -> list[
     renewed = []
     for name, network in gan.exports.items():
         path = folder.path / name
-        if not weights.holds(path, network, weights.arrays_by_path(network)):
+        if not weights.holds(path, *_identity(network), weights.arrays_by_path(network)):
             network.save_weights(path)
             renewed.append(path)
     best = _best_arrays(gan, saved)
-    if best and not weights.holds(folder.best_generator, gan.generator_export, best):
-        weights.save(gan.generator_export, folder.best_generator, best)
+    identity = _identity(gan.generator_export)
+    if best and not weights.holds(folder.best_generator, *identity, best):
+        weights.save(folder.best_generator, *identity, best)
         renewed.append(folder.best_generator)
     return renewed
+
+
+def _identity(network: Network) -> tuple[str, dict[str, Any]]:
+    """What a weights file says of the network that it holds."""
+    return type(network).__name__, network.architecture
 
 
 def _best_arrays(gan: GAN, saved: CheckpointFolder) -> dict[str, np.ndarray] | None:
