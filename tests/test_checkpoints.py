@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sle_gan.errors import UserError
-from sle_gan.training import checkpoints
-from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.runs import checkpoints
+from sle_gan.runs.checkpoints import CheckpointFolder
 
 
 def state(value: float = 0.0) -> dict[str, keras.Variable]:

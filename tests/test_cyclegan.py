@@ -20,7 +20,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
 from sle_gan.gans.cyclegan import CycleGAN, LinearDecay
 from sle_gan.pictures import pixels
-from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.training.step import compile_step
 
 TINY = CycleGANConfig(

@@ -18,13 +18,13 @@ from sle_gan.cli.common import lasting_console
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import TrainingStopped
 from sle_gan.gans import make_gan
+from sle_gan.runs.checkpoints import CheckpointFolder, read_meta
+from sle_gan.runs.folder import RunFolder
 from sle_gan.storage import atomic
 from sle_gan.storage.atomic import AppendedFile, new_hdf5
 from sle_gan.training import exports, listeners, run
-from sle_gan.training.checkpoints import CheckpointFolder, read_meta
 from sle_gan.training.evaluation import Best
 from sle_gan.training.listeners import JsonLines, Listener, Listeners, PictureFiles, TensorBoard, read_log
-from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.signals import STOPPING, Signals, exit_code
 
 FULL = Path("/dev/full")

@@ -12,9 +12,9 @@ from helpers import as_another_user
 
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
-from sle_gan.training import run_folder
+from sle_gan.runs import folder as run_folder
+from sle_gan.runs.folder import RunFolder, check_new, check_usable, is_run, read_run
 from sle_gan.training.resume import resumed_config
-from sle_gan.training.run_folder import RunFolder, check_new, check_usable, is_run, read_run
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from PIL import Image
 
 import sle_gan
 from sle_gan.config import SLEGANConfig, config_from_dict
-from sle_gan.training.checkpoints import read_meta
+from sle_gan.runs.checkpoints import read_meta
 from sle_gan.training.listeners import read_log
 from sle_gan.training.signals import STOPPING
 

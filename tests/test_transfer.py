@@ -14,8 +14,8 @@ from sle_gan import engine, weights
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN, make_gan
-from sle_gan.training import checkpoints
-from sle_gan.training.run_folder import RunFolder
+from sle_gan.runs import checkpoints
+from sle_gan.runs.folder import RunFolder
 from sle_gan.training.step import compile_step
 from sle_gan.training.transfer import freeze_discriminators, read_source, source_settings, start_from
 

@@ -106,7 +106,7 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     if seen.config:
         return config_class(read_config_file(seen.config)["model"], f"--config {seen.config}")
     if seen.resume:
-        from sle_gan.training.run_folder import check_existing, is_run, read_run_config
+        from sle_gan.runs.folder import check_existing, is_run, read_run_config
 
         folder = Path(seen.output_folder) / seen.name
         if not {"-h", "--help"} & set(argv):
@@ -143,7 +143,7 @@ def _check_folders(config: TrainConfig) -> None:
 
 
 def _check_place(config: TrainConfig, resume: bool, override: bool) -> None:
-    from sle_gan.training.run_folder import check_new, check_usable
+    from sle_gan.runs.folder import check_new, check_usable
     from sle_gan.training.workers import read_workers
 
     if config.cache_folder:

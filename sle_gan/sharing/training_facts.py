@@ -99,8 +99,7 @@ def _read_config(run: Path) -> TrainConfig:
 
 def read_training(files: RunFiles) -> TrainingFacts:
     """Reads settings, log and the checkpoints' headers of a run."""
-    from sle_gan.training.evaluation import of_one_protocol
-    from sle_gan.training.listeners import read_log
+    from sle_gan.runs.log import of_one_protocol, read_log
 
     config = _read_config(files.run)
     log = files.run / "log.jsonl"
@@ -131,7 +130,7 @@ def read_training(files: RunFiles) -> TrainingFacts:
 
 def _checkpoint_metas(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The headers of the newest and of the best checkpoint; empty for those that are gone or damaged."""
-    from sle_gan.training.checkpoints import CheckpointFolder, read_meta
+    from sle_gan.runs.checkpoints import CheckpointFolder, read_meta
 
     newest = CheckpointFolder(folder, keep=1).newest()
     metas: list[dict[str, Any]] = []

@@ -6,10 +6,10 @@ from sle_gan import engine
 from sle_gan.commands import command_line, resume_line, tensorboard_line
 from sle_gan.errors import counted
 from sle_gan.gans import GAN
-from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.runs.checkpoints import CheckpointFolder
+from sle_gan.runs.folder import RunFolder
 from sle_gan.training.loop import Outcome
 from sle_gan.training.optional import is_installed
-from sle_gan.training.run_folder import RunFolder
 
 
 def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:

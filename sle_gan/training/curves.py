@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sle_gan.runs.log import read_log
 from sle_gan.storage.atomic import atomic_path
-from sle_gan.training.listeners import read_log
 
 
 def draw_curves(log: Path, target: Path) -> None:

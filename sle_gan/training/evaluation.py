@@ -15,8 +15,8 @@ from sle_gan.errors import counted
 from sle_gan.features import load_extractor
 from sle_gan.gans import GAN
 from sle_gan.metrics import Scorer, Scores
+from sle_gan.runs.log import of_one_protocol, scored_steps
 from sle_gan.storage.atomic import atomic_path
-from sle_gan.training.listeners import read_log
 
 _NAMES = {
     "version": "other features",
@@ -91,22 +91,6 @@ class Evaluation:
                     yield batch
 
             return self.scorer.score(batches(), step=step, images=f"the first {self._count}")
-
-
-def scored_steps(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log.jsonl that hold a FID."""
-    return [line for line in read_log(log) if "fid" in line] if log.exists() else []
-
-
-def of_one_protocol(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the lines with a FID that were measured as the last of them was."""
-
-    def like_last(line: dict[str, Any]) -> bool:
-        known = line.get("protocol") and lines[-1].get("protocol")  # older versions did not note it
-        keys = ("extractor", "count", "real_count", *(["protocol"] if known else []))
-        return all(line.get(key) == lines[-1].get(key) for key in keys)
-
-    return [line for line in lines if like_last(line)]
 
 
 def draw_fid(log: Path, target: Path) -> None:

@@ -11,9 +11,9 @@ from sle_gan import weights
 from sle_gan.errors import UserError
 from sle_gan.gans import GAN
 from sle_gan.models.network import Network
-from sle_gan.training import checkpoints
-from sle_gan.training.checkpoints import CheckpointFolder
-from sle_gan.training.run_folder import RunFolder
+from sle_gan.runs import checkpoints
+from sle_gan.runs.checkpoints import CheckpointFolder
+from sle_gan.runs.folder import RunFolder
 
 
 def write_exports(gan: GAN, folder: RunFolder) -> None:

@@ -14,8 +14,8 @@ from sle_gan import weights
 from sle_gan.config import CHANNELS, SLEGANConfig
 from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
 from sle_gan.errors import UserError, shown
-from sle_gan.training import checkpoints
-from sle_gan.training.run_folder import RunFolder, check_new, read_run
+from sle_gan.runs import checkpoints
+from sle_gan.runs.folder import RunFolder, check_new, read_run
 
 # What the released training script uses and does not save. Its reconstruction loss is LPIPS, which we have not.
 _AS_RELEASED: dict[str, Any] = {

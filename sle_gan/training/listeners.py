@@ -15,6 +15,7 @@ import numpy as np
 
 from sle_gan.errors import counted
 from sle_gan.pictures import save_png
+from sle_gan.runs.log import read_log
 from sle_gan.storage.atomic import AppendedFile, atomic_path
 
 
@@ -151,19 +152,6 @@ class JsonLines(Listener):
 
     def close(self) -> None:
         self._file.close()
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log.jsonl; a last line that a killed process left unfinished is passed over."""
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and "step" in line:
-            lines.append(line)
-    return lines
 
 
 class TensorBoard(Listener):

@@ -13,12 +13,12 @@ from sle_gan import engine
 from sle_gan.data import BatchLoader, Dataset
 from sle_gan.errors import TrainingStopped
 from sle_gan.gans import GAN
-from sle_gan.training.checkpoints import CheckpointFolder
+from sle_gan.runs.checkpoints import CheckpointFolder
+from sle_gan.runs.folder import RunFolder
 from sle_gan.training.evaluation import Best, Evaluation
 from sle_gan.training.exports import write_exports
 from sle_gan.training.listeners import Listener, all_finite
 from sle_gan.training.previews import Previews
-from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.signals import Signals
 from sle_gan.training.step import compile_step, steps_per_call
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sle_gan.config import TrainConfig, flag
 from sle_gan.errors import UserError
+from sle_gan.runs.folder import check_existing, read_run_config
 from sle_gan.storage.paths import expanded
-from sle_gan.training.run_folder import check_existing, read_run_config
 
 
 def resumed_config(given: dict[str, Any]) -> TrainConfig:

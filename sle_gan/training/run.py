@@ -21,8 +21,9 @@ from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans import GAN, make_gan
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
+from sle_gan.runs.checkpoints import CheckpointFolder
+from sle_gan.runs.folder import RunFolder
 from sle_gan.training import listeners, transfer
-from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
@@ -31,7 +32,6 @@ from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.optional import is_installed, left_out
 from sle_gan.training.previews import draw_augmentation
-from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
 

@@ -22,8 +22,8 @@ from sle_gan.errors import UserError, counted
 from sle_gan.hub import local_folder
 from sle_gan.hub.files import PYTORCH
 from sle_gan.kernels import arguments
-from sle_gan.training import checkpoints
-from sle_gan.training.run_folder import read_run
+from sle_gan.runs import checkpoints
+from sle_gan.runs.folder import read_run
 
 if TYPE_CHECKING:
     from sle_gan.gans import GAN

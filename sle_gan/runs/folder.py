@@ -11,9 +11,9 @@ from typing import IO
 
 from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
+from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.storage.atomic import TEMPORARY, atomic_path
 from sle_gan.storage.paths import check_output_folder, check_text, reason
-from sle_gan.training.checkpoints import CheckpointFolder
 
 _NOT_YOURS = "does the run belong to another user? train from a copy of it, or as that user"
 
