@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
     from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
+    from sle_gan.hub.save import from_pretrained, push_to_hub, save_pretrained
     from sle_gan.models import Discriminator, Generator
-    from sle_gan.sharing.save import from_pretrained, push_to_hub, save_pretrained
 
 __version__ = "0.1.0"
 
@@ -32,13 +32,13 @@ _HOMES = {
     "UserError": "errors",
     "convert_fastgan": "convert",
     "create_input_noise": "generation",
-    "from_pretrained": "sharing.save",
+    "from_pretrained": "hub.save",
     "generate_images": "generation",
     "load_dataset": "data",
     "load_generator": "generation",
     "postprocess_images": "generation",
-    "push_to_hub": "sharing.save",
-    "save_pretrained": "sharing.save",
+    "push_to_hub": "hub.save",
+    "save_pretrained": "hub.save",
 }
 
 __all__ = [

@@ -17,8 +17,8 @@ PACKAGE = REPOSITORY / "sle_gan"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import those to its right and itself; whatever is not named (errors, files, config) is a leaf.
 LAYERS = [
-    "cli", "sharing", "training", "metrics", "gans", "export", "generation", "translation", "features", "convert",
-    "hub", "models", "losses", "augment", "engine", "runs",
+    "cli", "training", "metrics", "gans", "export", "features", "hub", "generation", "translation", "convert",
+    "models", "losses", "augment", "engine", "runs",
 ]  # fmt: skip
 
 

@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from sle_gan.config import CONFIGS, SLEGANConfig, read_config_file
 from sle_gan.convert import save_fastgan
 from sle_gan.errors import UserError
-from sle_gan.hub.files import read_config
 from sle_gan.metrics.statistics import FeatureStatistics
 from sle_gan.models import Discriminator, Generator
 from sle_gan.runs import checkpoints
-from sle_gan.storage.json_objects import parse_object
+from sle_gan.storage.json_objects import parse_object, read_config
 from sle_gan.training import transfer
 from sle_gan.training.fastgan import read_exported
 from sle_gan.training.transfer import read_source, source_settings

@@ -21,12 +21,12 @@ import sle_gan
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.hub import generator_file, local_folder
+from sle_gan.hub.card import Shared, _quoted, make_card
+from sle_gan.hub.save import save_pretrained
+from sle_gan.hub.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
 from sle_gan.models import Discriminator, Generator
 from sle_gan.pictures import make_grid
 from sle_gan.runs.checkpoints import CheckpointFolder
-from sle_gan.sharing.card import Shared, _quoted, make_card
-from sle_gan.sharing.save import save_pretrained
-from sle_gan.sharing.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
 from sle_gan.training.listeners import JsonLines
 
 SECRETS = ("anna", "portraits of my children", "/home/", "pretrained by bob")
@@ -236,7 +236,7 @@ def test_folders_that_are_refused(shared: Path, run_folder: Path, tmp_path: Path
 def test_the_same_settings_give_the_same_command() -> None:
     """The command on a card is read back by the command's own parser."""
     from sle_gan.cli.train import make_parser
-    from sle_gan.sharing.training_facts import command
+    from sle_gan.hub.training_facts import command
 
     words = command(CONFIG, shareable_settings(CONFIG)).split()
     assert words[:2] == ["sle-gan", "train"]

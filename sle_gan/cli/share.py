@@ -95,7 +95,7 @@ def _usage(arguments: argparse.Namespace, folder: Path, commit: str | None) -> s
 
 def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:
     import_engine_to_compute(arguments.engine)
-    from sle_gan.sharing.save import save_pretrained
+    from sle_gan.hub.save import save_pretrained
 
     save_pretrained(
         source,
@@ -124,9 +124,9 @@ def _check(arguments: argparse.Namespace) -> Path | None:
     Raises:
         UserError: for flags that do not go together, or a run, file or folder that cannot be used.
     """
+    from sle_gan.hub.card import checked_license
     from sle_gan.hub.shared_folder import check_target, shared_files
-    from sle_gan.sharing.card import checked_license
-    from sle_gan.sharing.training_facts import run_files
+    from sle_gan.hub.training_facts import run_files
 
     checked_license(arguments.license)
     if arguments.name and arguments.weights:

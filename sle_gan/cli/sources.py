@@ -14,7 +14,7 @@ def generator_of(flag: str, path: str | Path) -> Path:
         UserError: if the folder has none that draws pictures from noise.
     """
     from sle_gan.hub import generator_file
-    from sle_gan.hub.files import is_weights
+    from sle_gan.hub.model_files import is_weights
 
     folder = Path(path)
     if (folder / "generator_AB_weights.h5").is_file():

@@ -14,8 +14,8 @@ from sle_gan.convert.lightweight_names import Arrays
 from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
-from sle_gan.hub.files import read_config
 from sle_gan.lightweight_widths import discriminator_widths, generator_widths
+from sle_gan.storage.json_objects import read_config
 
 _LAYOUT = "a lightweight GAN of huggan's layout"
 # Prefix of a network's tensors: our name for it. "D_aug.D." is a second name for the same discriminator.

@@ -1,6 +1,6 @@
-"""Models as folders, and as repositories of a hub that speaks huggingface.co's protocol."""
+"""Models as files, folders and repositories of a hub that speaks huggingface.co's protocol: found, checked, shared."""
 
 from sle_gan.hub.download import local_folder, repository_file
-from sle_gan.hub.files import generator_file
+from sle_gan.hub.model_files import generator_file
 
 __all__ = ["generator_file", "local_folder", "repository_file"]

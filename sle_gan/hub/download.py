@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sle_gan.errors import UserError
 from sle_gan.hub import client
-from sle_gan.hub.files import CONFIG, GENERATOR, PYTORCH, is_weights, read_config, weights_names
+from sle_gan.hub.model_files import GENERATOR, PYTORCH, is_weights, weights_names
 from sle_gan.hub.repository import Repository, check_cached, named_by_cache
+from sle_gan.storage.json_objects import CONFIG, read_config
 from sle_gan.storage.paths import expanded
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from sle_gan.errors import UserError
 from sle_gan.hub import client
-from sle_gan.hub.files import Listed, check_content, check_listing
+from sle_gan.hub.model_files import Listed, check_content, check_listing
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

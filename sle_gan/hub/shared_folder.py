@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sle_gan.errors import UserError
-from sle_gan.hub.files import CARD, CONFIG, LIBRARY, SAMPLES, is_ours, read_config
+from sle_gan.hub.model_files import CARD, LIBRARY, SAMPLES, is_ours
+from sle_gan.storage.json_objects import CONFIG, read_config
 
 
 def is_shared(path: Path) -> bool:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from sle_gan.errors import UserError
 from sle_gan.hub import client
-from sle_gan.hub.files import CONFIG, LIBRARY, PYTORCH, is_ours, read_config
+from sle_gan.hub.model_files import LIBRARY, PYTORCH, is_ours
 from sle_gan.hub.repository import Repository
 from sle_gan.hub.shared_folder import shared_files
+from sle_gan.storage.json_objects import CONFIG, read_config
 
 
 class Pushed(NamedTuple):

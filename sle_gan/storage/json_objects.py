@@ -1,4 +1,7 @@
-"""JSON objects out of files that may be a stranger's: no text makes reading one fail in another way than ValueError."""
+"""JSON objects out of files that may be a stranger's: no text makes reading one fail in another way than ValueError.
+
+`read_config` reads the one that has a fixed name, config.json, and raises a UserError.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sle_gan.errors import UserError, shown
+
+CONFIG = "config.json"  # of a run or a model: in ours, in other projects' folders and repositories
 MOST_BYTES = 1_000_000  # of settings, a model's description or what a checkpoint says of itself
 
 
@@ -36,3 +42,18 @@ def read_object(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MOST_BYTES:  # before it is read
         raise ValueError(f"it has more than {MOST_BYTES / 1e6:.0f} MB")
     return parse_object(path.read_bytes())
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A folder's config.json; empty if it has none.
+
+    Raises:
+        UserError: if it is too large or no JSON object.
+    """
+    path = folder / CONFIG
+    try:
+        return read_object(path)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or no JSON file ({shown(error, 200)})") from error

@@ -20,7 +20,7 @@ from sle_gan.config.base import NETWORKS
 from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import local_folder
-from sle_gan.hub.files import PYTORCH
+from sle_gan.hub.model_files import PYTORCH
 from sle_gan.kernels import arguments
 from sle_gan.runs import checkpoints
 from sle_gan.runs.folder import read_run

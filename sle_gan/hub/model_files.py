@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sle_gan.errors import UserError, shown
-from sle_gan.storage.json_objects import MOST_BYTES, read_object
+from sle_gan.storage.json_objects import CONFIG, MOST_BYTES, read_config
 from sle_gan.storage.torch_files import HUB_NAMES, is_torch_file
 
 LIBRARY = "sle-gan"
-CONFIG = "config.json"
 CARD = "README.md"
 SAMPLES = "samples.png"
 GENERATOR = "generator_weights.h5"
@@ -110,21 +109,6 @@ def weights_names(names: Iterable[str], config: Mapping[str, Any], source: str) 
 
 
 _EXPECTED = f"expected {GENERATOR}, or {CONFIG} with one of {', '.join(PYTORCH)}"
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """A folder's config.json; empty if it has none.
-
-    Raises:
-        UserError: if it is too large or no JSON object.
-    """
-    path = folder / CONFIG
-    try:
-        return read_object(path)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged or no JSON file ({shown(error, 200)})") from error
 
 
 def generator_file(folder: str | Path) -> Path:

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from sle_gan.config import TrainConfig, config_from_dict, flag
 from sle_gan.errors import UserError
-from sle_gan.hub.files import CONFIG, GENERATOR, is_ours
-from sle_gan.storage.json_objects import read_object
+from sle_gan.hub.model_files import GENERATOR, is_ours
+from sle_gan.storage.json_objects import CONFIG, read_object
 
 BEST_GENERATOR = "best_generator_weights.h5"
 _STARTS = ("generator_weights", "discriminator_weights", "init_from")

@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from sle_gan import generation, hub, weights
 from sle_gan.errors import UserError, printable
-from sle_gan.hub.files import CARD, CONFIG, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
+from sle_gan.hub.card import Shared, checked_license, make_card
+from sle_gan.hub.model_files import CARD, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
 from sle_gan.hub.shared_folder import check_target, is_shared
+from sle_gan.hub.training_facts import RunFiles, TrainingFacts, is_run_like, read_training, run_files
 from sle_gan.hub.upload import Destination, Pushed
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid, save_png, to_pillow
-from sle_gan.sharing.card import Shared, checked_license, make_card
-from sle_gan.sharing.training_facts import RunFiles, TrainingFacts, is_run_like, read_training, run_files
+from sle_gan.storage.json_objects import CONFIG
 
 SAMPLE_SEEDS = range(16)
 SAMPLE_PIXELS = 256  # side of one picture in the grid, at most

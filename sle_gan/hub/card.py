@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sle_gan.errors import UserError, counted
-from sle_gan.hub.files import GENERATOR, LIBRARY, SAMPLES
-from sle_gan.sharing.training_facts import TrainingFacts
+from sle_gan.hub.model_files import GENERATOR, LIBRARY, SAMPLES
+from sle_gan.hub.training_facts import TrainingFacts
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
