@@ -27,8 +27,9 @@ def measure(arguments: argparse.Namespace) -> None:
     """Generates in this process and prints the median over batches; the first one compiles."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from sle_gan import generation
+    from sle_gan.hub.loading import load_folded
 
-    generator = generation.load_folded(arguments.weights)
+    generator = load_folded(arguments.weights)
     times = []
     for k in range(arguments.batches + 2):
         seeds = range(k * arguments.batch_size, (k + 1) * arguments.batch_size)

@@ -224,7 +224,8 @@ def _pictures(entrant: race.Entrant, kept: race.Kept, count: int, options: argpa
     """uint8 batches (b, R, R, C) of what was kept: of the seeds from 0, or in the order of the files' names."""
     path = entrant.folder / kept.path
     if path.is_file():
-        from sle_gan.generation import generate_images, load_folded
+        from sle_gan.generation import generate_images
+        from sle_gan.hub.loading import load_folded
 
         yield from generate_images(load_folded(path), range(count))
         return

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
-    from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
-    from sle_gan.hub.save import from_pretrained, push_to_hub, save_pretrained
+    from sle_gan.generation import create_input_noise, generate_images, postprocess_images
+    from sle_gan.hub.loading import from_pretrained, load_generator
+    from sle_gan.hub.save import push_to_hub, save_pretrained
     from sle_gan.models import Discriminator, Generator
 
 __version__ = "0.1.0"
@@ -32,10 +33,10 @@ _HOMES = {
     "UserError": "errors",
     "convert_fastgan": "convert",
     "create_input_noise": "generation",
-    "from_pretrained": "hub.save",
+    "from_pretrained": "hub.loading",
     "generate_images": "generation",
     "load_dataset": "data",
-    "load_generator": "generation",
+    "load_generator": "hub.loading",
     "postprocess_images": "generation",
     "push_to_hub": "hub.save",
     "save_pretrained": "hub.save",

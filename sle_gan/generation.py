@@ -6,16 +6,13 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 
-from sle_gan import engine, weights
-from sle_gan.errors import UserError
-from sle_gan.models import generator_class
-from sle_gan.models.folded import Folded, Stage, TensorOperations, Weights, run
+from sle_gan import engine
+from sle_gan.models.folded import Folded, Stage, TensorOperations, run
 from sle_gan.pictures import pixels
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
@@ -40,71 +37,6 @@ class ImageGenerator(Protocol):
     def latent(self) -> int: ...
     @property
     def noise_sizes(self) -> list[int]: ...
-
-
-def load_generator(path: str | Path) -> Any:
-    """Builds the network that a weights file names; see `sle_gan.models.GENERATORS`.
-
-    Args:
-        path: a generator_weights.h5, or a PyTorch checkpoint of FastGAN (.pth) or of huggan's lightweight GAN
-            (model.pt, pytorch_model.bin), which needs the extra `torch`.
-
-    Returns:
-        The generator, built and loaded: for `generate_images`, or to be called with latents (B, latent).
-
-    Raises:
-        UserError: if the file is missing, damaged, or holds another network.
-
-    Example:
-        >>> import sle_gan
-        >>> sle_gan.Generator(64, width=8, latent=16).save_weights("generator_weights.h5")
-        >>> sle_gan.load_generator("generator_weights.h5").output_resolution
-        64
-    """
-    make, architecture, arrays, described = _read(path)
-    try:
-        generator = make(**architecture)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
-    weights.assign(weights.variables_by_path(generator), arrays, f"{path} is damaged")
-    return generator
-
-
-def load_folded(path: str | Path) -> Any:
-    """Like `load_generator`, for `generate_images` alone: in less time and memory, as no network is made.
-
-    Args:
-        path: as there.
-
-    Returns:
-        A `Folded`; the network itself where it has no such form (a lightweight GAN's attention has none).
-
-    Raises:
-        UserError: as there.
-    """
-    make, architecture, arrays, described = _read(path)
-    if not hasattr(make, "fold_arrays"):
-        return load_generator(path)
-    try:
-        return make.fold_arrays(Weights(arrays, f"{path} is damaged"), architecture)
-    except UserError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
-
-
-def _read(path: str | Path) -> tuple[Any, dict[str, Any], dict[str, np.ndarray], str]:
-    """Class, architecture, arrays and description of the generator in a file."""
-    from sle_gan.convert import convert_torch, is_torch_file
-
-    if is_torch_file(path):
-        name, architecture, arrays = convert_torch(path)["generator"]
-    else:
-        name, architecture, arrays = weights.read(path)
-    make, described = generator_class(name), weights.describe(name, architecture)
-    if make is None:
-        raise UserError(f"{path} holds {described}, not a generator")
-    return make, architecture, arrays, described
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:

@@ -9,16 +9,12 @@ strips before the next layer begins. That is the whole picture's translation up 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from sle_gan import weights
-from sle_gan.convert import convert_cyclegan, is_torch_file
-from sle_gan.errors import UserError
 from sle_gan.models.cyclegan import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,
@@ -68,31 +64,6 @@ def translate_batches(generator: ResNetGenerator, images: np.ndarray) -> Iterato
         group = images[start : start + GROUP]
         full = np.concatenate([group, np.repeat(group[-1:], GROUP - len(group), axis=0)])  # one shape to compile for
         yield ops.convert_to_numpy(pixels.to_uint8(generator.inference(pixels.to_model(full))))[: len(group)]
-
-
-def load_translator(path: str | Path) -> ResNetGenerator:
-    """Builds a translator from its weights alone.
-
-    Args:
-        path: an .h5 of a CycleGAN run, or a PyTorch file or hub folder of huggan's layout.
-
-    Raises:
-        UserError: if the file is missing, damaged, or holds another network.
-    """
-    if Path(path).is_dir() or is_torch_file(path):
-        name, architecture, arrays = convert_cyclegan(path)
-    else:
-        name, architecture, arrays = weights.read(path)
-    if name != ResNetGenerator.__name__:
-        found = weights.describe(name, architecture)
-        raise UserError(f"{path} holds {found}, not a CycleGAN's generator ({ResNetGenerator.__name__})")
-    try:
-        translator = ResNetGenerator(**architecture)
-    except (TypeError, ValueError) as error:
-        described = weights.describe(name, architecture)
-        raise UserError(f"{path} holds {described}, which this version cannot build: {error}") from error
-    weights.assign(weights.variables_by_path(translator), arrays, f"{path} is damaged")
-    return translator
 
 
 class _Map(NamedTuple):

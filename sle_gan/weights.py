@@ -7,10 +7,10 @@ for which network, and it refuses any name but `*.weights.h5`. A flat file is re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -89,6 +89,42 @@ def assign(variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndar
         variable.assign(arrays[path])
 
 
+class StoredNetwork(NamedTuple):
+    """One network in a file: which one it is, read and checked, and its arrays, still to be read.
+
+    Attributes:
+        source: what the file is called in messages.
+        network: the name of its class; "" where the file does not say it.
+        architecture: the arguments that make it again.
+        read: gives its arrays by path. Raises a UserError where the file is damaged.
+    """
+
+    source: str | Path
+    network: str
+    architecture: dict[str, Any]
+    read: Callable[[], Mapping[str, np.ndarray]]
+
+    def __str__(self) -> str:
+        return describe(self.network, self.architecture) if self.network else "a network whose class it does not say"
+
+
+def open_network(filepath: str | Path) -> StoredNetwork:
+    """The network in a weights file, whose arrays are not read yet. Its kernels' shapes are: see `read`.
+
+    Raises:
+        UserError: as `read`.
+    """
+    network, architecture, _ = _read(Path(filepath), with_arrays=False)
+
+    def read_arrays() -> dict[str, np.ndarray]:
+        again, same, arrays = read(filepath)
+        if (again, same) != (network, architecture):
+            raise UserError(f"{filepath} was replaced while it was read; try again")
+        return arrays
+
+    return StoredNetwork(filepath, network, architecture, read_arrays)
+
+
 def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
     """Reads a weights file: the network's class name, its architecture, its arrays by path.
 
@@ -98,7 +134,10 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
     Raises:
         UserError: if there is no such file, it is not one of ours, or it does not hold what it says.
     """
-    path = Path(filepath)
+    return _read(Path(filepath), with_arrays=True)
+
+
+def _read(path: Path, with_arrays: bool) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise UserError(f"there is no weights file at {path}; expected an .h5 file such as generator_weights.h5")
     if path.stat().st_size == 0:
@@ -117,7 +156,8 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
             raise UserError(f"{path} is damaged: the architecture that it states is not read: {error}") from error
         datasets = hdf5.datasets(file)
         check_kernels(network, architecture, {key: item.shape for key, item in datasets.items()}, path)
-        return network, architecture, {key: hdf5.numbers(item) for key, item in datasets.items()}
+        arrays = {key: hdf5.numbers(item) for key, item in datasets.items()} if with_arrays else {}
+        return network, architecture, arrays
 
 
 def check_kernels(

@@ -149,7 +149,7 @@ def test_refusals(golden_file: Path, tmp_path: Path) -> None:
         (("--input", golden_file), ("one of the arguments", "--to-fastgan")),
         (("--input", golden_file, *output, "--run-folder", tmp_path / "a"), ("not allowed with",)),
         (("--input", golden_file, "--run-folder", tmp_path), ("exists",)),
-        (("--input", tmp_path, "--to-fastgan", tmp_path / "a.pth"), ("neither a run",)),
+        (("--input", tmp_path, "--to-fastgan", tmp_path / "a.pth"), ("neither a training run",)),
         (("--input", tmp_path, "--to-fastgan", tmp_path / "a.h5"), ("a.h5", ".pth")),
     ]
     for arguments, words in cases:

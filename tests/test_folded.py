@@ -11,6 +11,7 @@ from keras import ops
 import sle_gan
 from sle_gan import engine, generation, weights
 from sle_gan.errors import UserError
+from sle_gan.hub.loading import load_folded
 from sle_gan.models import Generator, upsampling
 from sle_gan.models import folded as folding
 from sle_gan.models.dcgan import DCGANGenerator
@@ -82,7 +83,7 @@ def test_folded_dcgan(resolution: int, channels: int) -> None:
 
 def test_folded_golden_checkpoint(shared_folder: Path) -> None:
     golden = np.load(shared_folder / "golden" / "fastgan_256.npz")
-    folded = generation.load_folded(shared_folder / "golden" / "fastgan_256.pth")
+    folded = load_folded(shared_folder / "golden" / "fastgan_256.pth")
     noise = [np.ones((2, size, size, 1), np.float32) for size in folded.noise_sizes]  # its weights are zero
     images = fold_and_run(folded, golden["z"], noise)
     np.testing.assert_allclose(images, golden["g_eval_big"].transpose(0, 2, 3, 1), atol=1e-4)
@@ -113,20 +114,20 @@ def test_pictures_follow_weights_that_change() -> None:
 def test_a_file_folds_to_the_same_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
     generator = used(Generator(64, width=8, latent=16))
     generator.save_weights(tmp_path / "a.h5")
-    for ours, theirs in zip(generation.load_folded(tmp_path / "a.h5").arrays, generator.fold().arrays):
+    for ours, theirs in zip(load_folded(tmp_path / "a.h5").arrays, generator.fold().arrays):
         assert ours.keys() == theirs.keys()
         for name in ours:
             np.testing.assert_array_equal(ours[name], theirs[name])
     sle_gan.Discriminator(64, width=8).save_weights(tmp_path / "d.h5")
     with pytest.raises(UserError, match="not a generator"):
-        generation.load_folded(tmp_path / "d.h5")
+        load_folded(tmp_path / "d.h5")
     import h5py
 
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["extra"] = np.zeros(3, np.float32)
     with pytest.raises(UserError, match=r"extra is \(3,\) in the file, nothing"):
-        generation.load_folded(tmp_path / "a.h5")
+        load_folded(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file.attrs["architecture"] = file.attrs["architecture"].replace('"width": 8', '"width": 16')
     with pytest.raises(UserError, match=r"a\.h5 is damaged: .* in the file, .* in the network"):
-        generation.load_folded(tmp_path / "a.h5")
+        load_folded(tmp_path / "a.h5")

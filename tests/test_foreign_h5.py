@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 import sle_gan
 from sle_gan import weights
+from sle_gan.hub.loading import load_translator
 from sle_gan.models import Generator
 from sle_gan.models.cyclegan import ResNetGenerator
 from sle_gan.training.fastgan import read_exported
 from sle_gan.training.transfer import source_settings
-from sle_gan.translation import load_translator
 
 ARCHITECTURE = {"output_resolution": 64, "width": 8, "latent": 4, "channels": 3, "tanh": True}
 

@@ -13,11 +13,12 @@ import pytest
 from keras import ops
 
 import sle_gan
-from sle_gan import generation, losses
+from sle_gan import losses
 from sle_gan.convert import convert_fastgan, read_torch
-from sle_gan.convert.build import build_network
 from sle_gan.convert.lightweight import read_lightweight
 from sle_gan.errors import UserError
+from sle_gan.hub.loading import load_generator
+from sle_gan.models.building import build_network
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
 from sle_gan.models.lightweight_layers import LinearAttention, blur, cosine_weights, from_unit, to_unit
 from sle_gan.models.network import Network
@@ -31,7 +32,7 @@ def golden(folder: Path, name: str) -> Path:
 
 
 def networks(path: Path) -> dict[str, Network]:
-    return {key: build_network(converted, str(path)) for key, converted in read_lightweight(path).networks.items()}
+    return {key: build_network(converted.stored(path)) for key, converted in read_lightweight(path).networks.items()}
 
 
 def nchw(x: Any) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_a_hub_file_gives_the_averaged_generator(shared_folder: Path, tmp_path: 
     path = changed_file(golden(shared_folder, "a"), tmp_path / "model.pt", add)
     (tmp_path / "config.json").write_text(json.dumps({"image_size": 128, "latent_dim": 64, "fmap_max": 64}))
     assert set(read_lightweight(path).networks) == {"generator", "generator_ema", "discriminator"}
-    raw, averaged = networks(path)["generator"], generation.load_generator(path)
+    raw, averaged = networks(path)["generator"], load_generator(path)
     bias = ops.convert_to_numpy(raw.to_image.bias)
     latents = sle_gan.create_input_noise(2, 64, seed=0)
     expected = (ops.convert_to_numpy(to_unit(raw(latents))) - bias) / 2 + bias

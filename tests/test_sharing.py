@@ -20,7 +20,7 @@ from PIL import Image
 import sle_gan
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
-from sle_gan.hub import generator_file, local_folder
+from sle_gan.hub import local_folder, open_model
 from sle_gan.hub.card import Shared, _quoted, make_card
 from sle_gan.hub.save import save_pretrained
 from sle_gan.hub.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
@@ -205,7 +205,7 @@ def test_targets_that_are_refused(run_folder: Path, shared: Path, tmp_path: Path
         (run_folder, kept, {"override": True}, "holds none"),
         (run_folder, kept / "diary.txt", {}, "is a file"),
         (run_folder, tmp_path / "new", {"license": "Do what you want"}, "licence identifier"),
-        (tmp_path / "nothing", tmp_path / "new", {}, "neither a training run"),
+        (tmp_path / "nothing", tmp_path / "new", {}, "no such file"),
         (kept, tmp_path / "new", {}, "neither a training run"),
         (shared, tmp_path / "new", {}, "a shared model already"),
         (run_folder, kept / "diary.txt" / "new", {}, "cannot be written"),
@@ -220,7 +220,7 @@ def test_targets_that_are_refused(run_folder: Path, shared: Path, tmp_path: Path
 
 
 def test_folders_that_are_refused(shared: Path, run_folder: Path, tmp_path: Path) -> None:
-    assert generator_file(run_folder).name == "generator_weights.h5"
+    assert open_model(run_folder).generator().source == run_folder / "generator_weights.h5"
     changed = tmp_path / "changed"
     shutil.copytree(shared, changed)
     shutil.copy(run_folder / "generator_weights.h5", changed)

@@ -14,6 +14,7 @@ from sle_gan import translation
 from sle_gan.cli.translate import main
 from sle_gan.data import decode_whole
 from sle_gan.generation import generate_images
+from sle_gan.hub.loading import load_translator
 from sle_gan.models import Generator
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.training.listeners import read_log
@@ -66,7 +67,7 @@ def test_train_and_translate(pictures: Path, other: Path, shared_folder: Path, t
         done = run("translate", "--weights", folder, *arguments)
         assert done.returncode == 0, done.stderr
         expected = translation.translate(
-            translation.load_translator(folder / f"generator_{direction}_weights.h5"), decode_whole(other / "6.png")
+            load_translator(folder / f"generator_{direction}_weights.h5"), decode_whole(other / "6.png")
         )
         with Image.open(out / "6.png") as image:
             np.testing.assert_array_equal(np.asarray(image), expected)
@@ -94,7 +95,7 @@ def test_names_sizes_and_orientation_are_kept(translator: Path, tmp_path: Path) 
     assert "skipped e.jpg" in result.stdout + result.stderr
     found = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png")}
     assert found == {"a.png", "deep/b.png", "c.png", "d.png.png", "d.bmp.png"}
-    expected = translation.translate(translation.load_translator(translator), np.asarray(picture))
+    expected = translation.translate(load_translator(translator), np.asarray(picture))
     for name in found:
         with Image.open(tmp_path / "out" / name) as image:
             assert image.size == (30, 41) and image.mode == "RGB"
@@ -180,7 +181,7 @@ def test_generators_start_from_given_weights(pictures: Path, translator: Path, t
     output = ("--data-folder", pictures, "--target-folder", pictures, "--output-folder", tmp_path, "--name", "a")
     result = run("train", *output, *TINY, *start, *rates, "--steps", 1)
     assert result.returncode == 0, result.stderr
-    for key, expected in (("AB", translation.load_translator(translator)), ("BA", load(folder))):
-        found = translation.load_translator(tmp_path / "a" / f"generator_{key}_weights.h5")
+    for key, expected in (("AB", load_translator(translator)), ("BA", load(folder))):
+        found = load_translator(tmp_path / "a" / f"generator_{key}_weights.h5")
         for mine, theirs in zip(found.variables, expected.variables):
             np.testing.assert_array_equal(mine.numpy(), theirs.numpy())

@@ -197,6 +197,11 @@ def user_path(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+# What every flag for a model takes; `sle_gan.hub.open_model` opens it.
+REFERENCES = (
+    "a run, one of its checkpoints, a weights file (.h5), a PyTorch checkpoint, a shared model's folder, or a "
+    "repository on a hub, user/name or user/name@revision"
+)
 ENGINES = ("tensorflow", "jax")
 
 

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sle_gan.cli.common import Parser, import_backend, user_path
+from sle_gan.cli.common import REFERENCES, Parser, import_backend, user_path
 from sle_gan.commands import command_line, resume_line
 from sle_gan.errors import UserError
+from sle_gan.hub import Kind, open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def make_parser() -> Parser:
         type=user_path,
         metavar="PATH",
         required=True,
-        help="a .pth or model.pt; for --to-fastgan a run, a folder or an .h5",
+        help=f"a .pth or model.pt; for --to-fastgan {REFERENCES}",
     )
     output = parser.add_mutually_exclusive_group(required=True)
     output.add_argument(
@@ -60,22 +61,26 @@ def make_parser() -> Parser:
 def main(argv: list[str]) -> None:
     """Parses, reads, writes, and says what was read, written and left out."""
     arguments = make_parser().parse_args(argv)
-    source = Path(arguments.input)
-    if not source.exists():
-        raise UserError(f"--input {source}: there is no such file or folder")
     if arguments.to_fastgan:
-        _to_fastgan(source, Path(arguments.to_fastgan))
+        _to_fastgan(arguments.input, Path(arguments.to_fastgan))
         return
-    from sle_gan.convert import FastGANCheckpoint, is_torch_file, read_torch
+    from sle_gan.convert import FastGANCheckpoint
 
-    if not is_torch_file(source):
-        raise UserError(f"--input {source} is no PyTorch file; expected a checkpoint such as all_50000.pth or model.pt")
+    model = open_model(arguments.input, "--input")
+    if model.kind is not Kind.TORCH:
+        raise UserError(
+            f"{model.name} is {model.kind.value}, no PyTorch file; expected a checkpoint such as all_50000.pth or "
+            "model.pt"
+        )
+    source = model.path
     targets = [Path(arguments.output_folder) / name for name in _WEIGHTS.values()] if arguments.output_folder else []
     _check_free([*targets, *([Path(arguments.run_folder)] if arguments.run_folder else [])])
     for flag, folder in (("--output-folder", arguments.output_folder), ("--run-folder", arguments.run_folder)):
         if folder:
             check_output_folder(flag, folder)
-    checkpoint = read_torch(source)
+    checkpoint = model.torch
+    if checkpoint is None:
+        raise UserError(f"{model.name} is of a CycleGAN, whose files sle-gan translate and sle-gan train take as they are")
     print(f"read {source}: {_describe(checkpoint)}")
     if arguments.run_folder and not isinstance(checkpoint, FastGANCheckpoint):
         raise UserError(
@@ -93,7 +98,7 @@ def main(argv: list[str]) -> None:
 
 
 def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: Path, folder: Path) -> None:
-    from sle_gan.convert.build import build_network
+    from sle_gan.models.building import build_network
 
     averaged = checkpoint.networks.get("generator_ema")
     try:
@@ -102,7 +107,7 @@ def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: P
             if not {key, f"{key}_ema"} & checkpoint.networks.keys():
                 continue
             converted = checkpoint.averaged if key == "generator" else checkpoint.networks[key]
-            build_network(converted, str(source)).save_weights(folder / name)
+            build_network(converted.stored(source)).save_weights(folder / name)
             note = f", the averaged generator of {_AVERAGES[checkpoint.model]}" if converted is averaged else ""
             print(f"wrote {folder / name}{note}")
     except OSError as error:
@@ -130,7 +135,7 @@ def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
     print(f"go on, with DIR the folder of your pictures: {line}")
 
 
-def _to_fastgan(source: Path, target: Path) -> None:
+def _to_fastgan(source: str, target: Path) -> None:
     if target.suffix != ".pth":
         raise UserError(f"--to-fastgan {target} is no .pth; expected a name such as all_50000.pth")
     _check_free([target])

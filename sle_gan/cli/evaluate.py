@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli import evaluate_neighbours
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
-from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
+from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
 from sle_gan.storage.paths import check_output_file
@@ -20,6 +20,7 @@ from sle_gan.storage.paths import check_output_file
 if TYPE_CHECKING:
     from sle_gan.features import FeatureExtractor
     from sle_gan.metrics import FeatureStatistics, Scores
+    from sle_gan.weights import StoredNetwork
 
 _GENERATED = 5000
 _EXAMPLES = """\
@@ -73,7 +74,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         type=user_path,
         required=True,
         metavar="DIR_OR_WEIGHTS",
-        help="folder of pictures, a run (its newest generator), generator weights (.h5, .pth), or .npz of `stats`",
+        help=f"folder of pictures, .npz of `stats`, or a generator: {REFERENCES}",
     )
     parser.add_argument(
         "--metrics", default="fid", metavar="LIST", help="comma-separated, of fid,kid,mifid,pr (default: fid)"
@@ -178,9 +179,9 @@ def _score(options: argparse.Namespace) -> None:
     from sle_gan.metrics.scoring import features_needed
 
     metrics = _checked_metrics(options)
-    take_generator_of_run(options)
-    check_reading(options, _is_generator(options.fake))
-    saved = _check_sides(options, metrics)
+    generator = open_generator(options)
+    check_reading(options, generator is not None)
+    saved = _check_sides(options, metrics, generator)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     for source, statistics in saved.items():
@@ -190,7 +191,7 @@ def _score(options: argparse.Namespace) -> None:
     if options.fake in saved:
         fake, reading = saved[options.fake], Reading.asked_for(options)
     else:
-        fake, reading = _fake(extractor, options, keep)
+        fake, reading = _fake(extractor, options, generator, keep)
     real = saved.get(options.real) or _folder(extractor, options.real, reading, "Real images", keep_features=keep)
     scores = compute_scores(real, fake, metrics, seed=options.seed, bootstrap=options.bootstrap, progress=True)
     print(format_scores(scores, extractor.describe))
@@ -217,19 +218,23 @@ def _checked_metrics(options: argparse.Namespace) -> tuple[str, ...]:
     return metrics
 
 
-def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[str, FeatureStatistics]:
+def _check_sides(
+    options: argparse.Namespace, metrics: Sequence[str], generator: StoredNetwork | None
+) -> dict[str, FeatureStatistics]:
     """Raises UserError where a side cannot be scored, before any work; returns saved statistics by their path."""
     from sle_gan.metrics import FeatureStatistics
     from sle_gan.metrics.scoring import check_saved, images_needed
 
     saved = {}
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
+        if flag == "--fake" and generator:
+            continue
         if not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
-        if _is_statistics(path):
+        if is_statistics(path):
             saved[path] = FeatureStatistics.load(path)
             check_saved(saved[path], path, metrics, options.bootstrap)
-        elif flag == "--real" or Path(path).is_dir():
+        else:
             check_folder(flag, path, images_needed(metrics))
     if options.count is not None and options.fake in saved:
         raise UserError(f"--count {options.count}: {options.fake} holds statistics, of which no images can be drawn")
@@ -237,22 +242,22 @@ def _check_sides(options: argparse.Namespace, metrics: Sequence[str]) -> dict[st
 
 
 def _fake(
-    extractor: FeatureExtractor, options: argparse.Namespace, keep: bool | None
+    extractor: FeatureExtractor, options: argparse.Namespace, generator: StoredNetwork | None, keep: bool | None
 ) -> tuple[FeatureStatistics, Reading]:
     """The fake side, of a folder or a generator, and how the real side is to be read."""
-    if not _is_generator(options.fake):
+    if generator is None:
         reading, drawn = Reading.asked_for(options), {"count": options.count, "seed": options.seed}
         return _folder(extractor, options.fake, reading, "Fake images", keep_features=keep, **drawn), reading
     from sle_gan.metrics import collect_statistics
 
-    generated = generate(options, options.count or _GENERATED)
+    generated = generate(generator, options, options.count or _GENERATED)
     seeds = generated.seeds
     fake = collect_statistics(
         extractor,
         generated.images,
         keep_features=keep,
         protocol={
-            "source": options.fake,
+            "source": str(generator.source),
             "seeds": f"{seeds[0]} to {seeds[-1]}",
             "preparation": str(generated.reading),
         },
@@ -286,17 +291,6 @@ def _folder(
     warn_of(images)
     statistics.protocol["skipped"] = len(images.skipped)
     return statistics
-
-
-def _is_statistics(path: str) -> bool:
-    """What `stats` wrote, whatever its name; a file named .npz is taken for it too, so that an error says why not."""
-    from sle_gan.metrics import FeatureStatistics
-
-    return Path(path).is_file() and (path.endswith(".npz") or FeatureStatistics.is_in(path))
-
-
-def _is_generator(path: str) -> bool:
-    return not Path(path).is_dir() and not _is_statistics(path)
 
 
 def _write_json(path: str, scores: Scores) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sle_gan.cli.common import import_engine_to_compute, user_path
-from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, take_generator_of_run, warn_of
+from sle_gan.cli.common import REFERENCES, import_engine_to_compute, user_path
+from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
 from sle_gan.errors import UserError
 from sle_gan.storage.paths import check_output_file
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sle_gan.features import FeatureExtractor
+    from sle_gan.weights import StoredNetwork
 
 _GENERATED = 1000
 
@@ -35,7 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=user_path,
         required=True,
         metavar="DIR_OR_WEIGHTS",
-        help="generator weights (.h5, .pth), a run or a shared model's folder, or a folder of pictures",
+        help=f"folder of pictures, or a generator: {REFERENCES}",
     )
     parser.add_argument("--output", type=user_path, required=True, metavar="FILE", help="the sheet to write, a .png")
     parser.add_argument(
@@ -53,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Finds the nearest training pictures, prints the share that is too near, writes the sheet."""
-    _check(options)
+    generator = _check(options)
     import_engine_to_compute(options.engine)
     from sle_gan.features import load_extractor
     from sle_gan.metrics import find_neighbours
@@ -62,8 +63,8 @@ def run(options: argparse.Namespace) -> None:
 
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     # The generator first: the training pictures have to be read at its resolution, and grey if its own are.
-    if Path(options.fake).is_file():
-        fake, reading = _generated(extractor, options)
+    if generator:
+        fake, reading = _generated(extractor, generator, options)
     else:
         reading = Reading.asked_for(options)
         fake = _folder(extractor, options.fake, reading, "Fake images", options.count, options.seed)
@@ -84,10 +85,8 @@ def run(options: argparse.Namespace) -> None:
     print(f"wrote {options.output}")
 
 
-def _check(options: argparse.Namespace) -> None:
-    """Raises UserError before any work; a run is replaced by its generator's file."""
-    from sle_gan.cli import evaluate
-
+def _check(options: argparse.Namespace) -> StoredNetwork | None:
+    """The generator, where there is one. Raises UserError before any work."""
     for flag, value in (("--count", options.count), ("--rows", options.rows), ("--nearest", options.nearest)):
         if value is not None and value < 1:
             raise UserError(f"{flag} {value}: expected at least 1")
@@ -97,23 +96,22 @@ def _check(options: argparse.Namespace) -> None:
     if Path(options.output).suffix.lower() != ".png":
         raise UserError(f"--output {options.output}: expected the name of a .png file")
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
-        if not Path(path).exists():
-            raise UserError(f"{flag} {path}: there is no such file or folder")
-        if evaluate._is_statistics(path):
+        if is_statistics(path):
             raise UserError(f"{flag} {path} holds statistics, and the sheet shows pictures; give those")
     check_folder("--real", options.real, at_least=2)
-    take_generator_of_run(options)
-    if Path(options.fake).is_dir():
+    generator = open_generator(options)
+    if generator is None:
         check_folder("--fake", options.fake, at_least=1)
-    check_reading(options, generator=Path(options.fake).is_file())
+    check_reading(options, generator=generator is not None)
+    return generator
 
 
-def _generated(extractor: FeatureExtractor, options: argparse.Namespace) -> tuple[_Set, Reading]:
+def _generated(extractor: FeatureExtractor, stored: StoredNetwork, options: argparse.Namespace) -> tuple[_Set, Reading]:
     """The generated side, and how the training pictures are to be read."""
     from sle_gan.generation import generate_images
     from sle_gan.metrics.scoring import as_rgb
 
-    generator, seeds, images, reading = generate(options, options.count or _GENERATED)
+    generator, seeds, images, reading = generate(stored, options, options.count or _GENERATED)
     features = _features(extractor, images, len(seeds), "Fake images")
 
     def picture(number: int) -> np.ndarray:  # again, for many of them would not fit into memory

@@ -7,10 +7,10 @@ import itertools
 import math
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
-from sle_gan.cli.sources import generator_of
+from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.errors import UserError, counted
-from sle_gan.storage.paths import check_output_file, check_output_folder, holds_model
+from sle_gan.hub import open_model
+from sle_gan.storage.paths import check_output_file, check_output_folder
 
 EXAMPLES = """\
 examples:
@@ -27,15 +27,8 @@ Image k comes from seed --seed + k and is named after it; it is the same in ever
 
 def make_parser() -> Parser:
     parser = Parser(prog="sle-gan generate", description="Make pictures with a trained generator.", epilog=EXAMPLES)
-    parser.add_argument(
-        "--weights", type=user_path, metavar="FILE", help="generator_weights.h5 of a run, the run itself, or a .pth"
-    )
-    parser.add_argument(
-        "--model",
-        type=user_path,
-        metavar="MODEL",
-        help="instead: a shared model's folder, or its repository on a hub, user/name",
-    )
+    parser.add_argument("--weights", type=user_path, metavar="MODEL", help=f"the generator: {REFERENCES}")
+    parser.add_argument("--model", type=user_path, metavar="MODEL", help="the same as --weights; give one of them")
     parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
     parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
     parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
@@ -76,15 +69,20 @@ def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
-    weights = _shared_weights(arguments) if arguments.model else _own_weights(arguments.weights)
+    flag, reference = ("--model", arguments.model) if arguments.model else ("--weights", arguments.weights)
+    model = open_model(reference, flag, arguments.revision)
+    stored = model.generator()
+    if model.commit:
+        print(f"{reference} is at commit {model.commit}")
     import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
 
     from sle_gan import generation
+    from sle_gan.models.building import fold_network
     from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
-    generator = generation.load_folded(weights)
+    generator = fold_network(stored)
     _make_folders(arguments)
     if arguments.export:
         from sle_gan.export.exporter import export
@@ -121,8 +119,6 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("give either --weights FILE or --model FOLDER_OR_REPOSITORY")
     if arguments.revision and not arguments.model:
         raise UserError(f"--revision {arguments.revision} goes with --model USER/NAME")
-    if arguments.weights and not (Path(arguments.weights).is_file() or holds_model(Path(arguments.weights))):
-        raise UserError(f"--weights {arguments.weights}: there is no such file; give a run's generator_weights.h5")
     if bool(arguments.interpolate) != bool(arguments.video):
         raise UserError("--interpolate N and --video FILE.gif go together; give both")
     if arguments.video and Path(arguments.video).suffix.lower() != ".gif":
@@ -154,21 +150,6 @@ def _make_folders(arguments: argparse.Namespace) -> None:
         folders.append(Path(arguments.output_folder))
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-
-
-def _own_weights(path: str) -> Path:
-    """The generator's file of --weights, which may be a run."""
-    return generator_of("--weights", path) if Path(path).is_dir() else Path(path)
-
-
-def _shared_weights(arguments: argparse.Namespace) -> Path:
-    """The generator's file of --model, downloaded if need be; says which commit it is."""
-    from sle_gan import hub
-
-    folder = hub.local_folder(arguments.model, arguments.revision)
-    if not Path(arguments.model).is_dir():
-        print(f"{arguments.model} is at commit {folder.name}")
-    return hub.generator_file(folder)
 
 
 def _at_least(minimum: int):

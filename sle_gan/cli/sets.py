@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sle_gan.cli.sources import generator_of
-from sle_gan.config import config_from_dict, parse_value_range, read_config_file
+from sle_gan.config import parse_value_range
 from sle_gan.errors import UserError, counted
+from sle_gan.hub import Kind, open_model
+from sle_gan.runs.folder import read_run_config
 from sle_gan.storage.paths import holds_model
 
 if TYPE_CHECKING:
     import numpy as np
 
     from sle_gan.metrics import ImageFolder
+    from sle_gan.weights import StoredNetwork
 
 
 class Reading(NamedTuple):
@@ -54,17 +56,18 @@ class Generated(NamedTuple):
     reading: Reading
 
 
-def generate(options: argparse.Namespace, count: int) -> Generated:
-    """The images of `--fake`, a generator's file, from `--seed` on.
+def generate(stored: StoredNetwork, options: argparse.Namespace, count: int) -> Generated:
+    """The images of the generator that `--fake` leads to, from `--seed` on.
 
     Raises:
         UserError: if it makes images of another size or kind than flags ask for.
     """
-    from sle_gan.generation import generate_images, load_folded
+    from sle_gan.generation import generate_images
     from sle_gan.metrics.scoring import as_rgb
+    from sle_gan.models.building import fold_network
 
     seeds = range(options.seed, options.seed + count)
-    generator = load_folded(options.fake)
+    generator = fold_network(stored)
     batches = generate_images(generator, seeds)
     first = next(batches)
     side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
@@ -89,23 +92,39 @@ def warn_of(images: ImageFolder) -> None:
         print(f"warning: {images.folder}: {note}", file=sys.stderr)
 
 
-def take_generator_of_run(options: argparse.Namespace) -> None:
-    """A run, or a shared model, stands for its generator and not for the pictures that lie in its folder.
+def is_statistics(path: str) -> bool:
+    """What `stats` wrote, whatever its name; a .npz that is no run's checkpoint is taken for it, so that an error says
+    why it is none."""
+    from sle_gan.metrics import FeatureStatistics
 
-    What the run knows of how its training pictures were read is taken over, unless flags say otherwise.
+    if not Path(path).is_file() or Path(path).parent.name == "checkpoints":
+        return False
+    return path.endswith(".npz") or FeatureStatistics.is_in(path)
+
+
+def open_generator(options: argparse.Namespace) -> StoredNetwork | None:
+    """The generator that --fake leads to, or None where it is a folder of pictures or saved statistics.
+
+    A run, or a shared model, stands for its generator and not for the pictures that lie in its folder. What a run
+    knows of how its training pictures were read is taken over, unless flags say otherwise.
+
+    Raises:
+        UserError: if it is none of these.
     """
     folder = Path(options.fake)
-    if not folder.is_dir() or not holds_model(folder):
-        return
-    file = generator_of("--fake", options.fake)
-    best = folder / f"best_{file.name}"
-    other = f"; for the best one give {best}" if best.is_file() else ""
-    print(f"--fake {options.fake} stands for its newest generator, {file}{other}")
-    options.fake = str(file)
-    if (folder / "checkpoints").is_dir():
-        config = config_from_dict(read_config_file(str(folder / "config.json")), str(folder))
+    if is_statistics(options.fake) or (folder.is_dir() and not holds_model(folder)):
+        return None
+    model = open_model(options.fake, "--fake")
+    generator = model.generator()
+    if folder.is_dir():
+        best = folder / f"best_{Path(generator.source).name}"
+        other = f"; for the best one give {best}" if best.is_file() else ""
+        print(f"--fake {options.fake} stands for its newest generator, {generator.source}{other}")
+    if model.kind is Kind.RUN:
+        config = read_run_config(model.path)
         options.enlarge = options.enlarge or config.enlarge
         options.value_range = options.value_range or config.value_range
+    return generator
 
 
 def check_folder(flag: str, path: str, at_least: int) -> None:

@@ -6,9 +6,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.commands import command_line
 from sle_gan.errors import UserError
+from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_folder
 
 EXAMPLES = """\
@@ -36,7 +37,7 @@ def make_parser() -> Parser:
         "--output-folder", type=user_path, default="runs", metavar="DIR", help="where run folders are (default runs)"
     )
     what.add_argument(
-        "--weights", type=user_path, metavar="FILE", help="instead of a run: a generator's weights, .h5 or .pth"
+        "--weights", type=user_path, metavar="MODEL", help=f"instead of a run by its name: a generator, {REFERENCES}"
     )
     what.add_argument("--last", action="store_true", help="of a run with --fid, the newest generator, not the best")
     what.add_argument(
@@ -93,7 +94,7 @@ def _usage(arguments: argparse.Namespace, folder: Path, commit: str | None) -> s
     return f"use it, with {names}: {line}"
 
 
-def _save(arguments: argparse.Namespace, source: Path, folder: Path) -> None:
+def _save(arguments: argparse.Namespace, source: str | Path, folder: Path) -> None:
     import_engine_to_compute(arguments.engine)
     from sle_gan.hub.save import save_pretrained
 
@@ -118,7 +119,7 @@ def _size(path: Path) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
-def _check(arguments: argparse.Namespace) -> Path | None:
+def _check(arguments: argparse.Namespace) -> str | Path | None:
     """What is to be saved, or None if a ready folder is to be pushed.
 
     Raises:
@@ -142,9 +143,8 @@ def _check(arguments: argparse.Namespace) -> Path | None:
     if arguments.weights:
         if arguments.last or arguments.discriminator:
             raise UserError("--last and --discriminator go with --name")
-        if not Path(arguments.weights).is_file():
-            raise UserError(f"--weights {arguments.weights}: there is no such file; give a generator_weights.h5")
-        return Path(arguments.weights)
+        open_model(arguments.weights, "--weights").generator()
+        return arguments.weights
     if arguments.name:
         run = Path(arguments.output_folder) / arguments.name
         run_files(run, arguments.last, arguments.discriminator)

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.config import parse_value_range
 from sle_gan.errors import UserError, counted, printable
+from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from sle_gan.weights import StoredNetwork
 
 EXAMPLES = """\
 examples:
@@ -41,7 +44,7 @@ def make_parser() -> Parser:
         type=user_path,
         metavar="RUN_OR_FILE",
         required=True,
-        help="a CycleGAN's run folder, one generator's .h5, or a PyTorch file or folder of huggan's layout",
+        help=f"the CycleGAN: {REFERENCES}",
     )
     parser.add_argument(
         "--direction", choices=("AB", "BA"), help="which of a run's two generators: from A to B (default) or back"
@@ -54,7 +57,7 @@ def make_parser() -> Parser:
         help="the picture, or the folder of pictures, to translate",
     )
     what.add_argument(
-        "--source", type=user_path, metavar="FILE", help="translate what this generator makes: generator_weights.h5"
+        "--source", type=user_path, metavar="MODEL", help="translate what this generator makes: what --weights takes"
     )
     parser.add_argument("--count", type=int, metavar="N", help="with --source: how many pictures (default 16)")
     parser.add_argument("--seed", type=int, metavar="N", help="with --source: seed of the first one (default 0)")
@@ -87,15 +90,17 @@ def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, translates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
-    weights = _weights_file(arguments)
+    stored = open_model(arguments.weights, "--weights").translator(arguments.direction)
+    source = open_model(arguments.source, "--source").generator() if arguments.source else None
     import_engine_to_compute(arguments.engine)
     import numpy as np
 
     from sle_gan import translation
+    from sle_gan.models.building import build_network
     from sle_gan.pictures import make_grid, save_picture, save_png
 
-    translator = translation.load_translator(weights)
-    pictures = _generated(arguments, translator) if arguments.source else _read(arguments, translator)
+    translator: Any = build_network(stored)
+    pictures = _generated(arguments, translator, source) if source else _read(arguments, translator)
     whole = arguments.whole_pixels or translation.WHOLE_PIXELS
     count, cells = 0, []
     for name, picture in pictures:
@@ -135,9 +140,8 @@ def _check(arguments: argparse.Namespace) -> None:
         check_suffix("--grid", arguments.grid)
     if not arguments.output_folder and not arguments.grid:
         raise UserError("nowhere to write to: give --output-folder DIR or --grid FILE")
-    for flag, path in (("--weights", arguments.weights), ("--input", arguments.input), ("--source", arguments.source)):
-        if path and not Path(path).exists():
-            raise UserError(f"{flag} {path}: there is no such file or folder")
+    if arguments.input and not Path(arguments.input).exists():
+        raise UserError(f"--input {arguments.input}: there is no such file or folder")
     if arguments.input and arguments.output_folder:
         folder = Path(arguments.input)
         folder = folder if folder.is_dir() else folder.parent
@@ -147,22 +151,6 @@ def _check(arguments: argparse.Namespace) -> None:
         check_output_folder("--output-folder", arguments.output_folder)
     if arguments.grid:
         check_output_file("--grid", arguments.grid, parents=True)
-
-
-def _weights_file(arguments: argparse.Namespace) -> Path:
-    """The file or hub folder with the generator of the direction that was asked for."""
-    path = Path(arguments.weights)
-    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
-        file = path / f"generator_{arguments.direction or 'AB'}_weights.h5"
-        if not file.is_file():
-            raise UserError(
-                f"--weights {path} is a run without {file.name}; expected one of sle-gan train --model cyclegan"
-            )
-        return file
-    opposite = {"AB": "BA", "BA": "AB"}.get(arguments.direction)
-    if opposite and f"generator_{opposite}" in path.name:
-        raise UserError(f"--direction {arguments.direction}, but {path.name} goes the other way; leave --direction out")
-    return path
 
 
 Pictures = Iterator[tuple[str, "np.ndarray"]]
@@ -203,12 +191,13 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
         print(f"warning: {note}")
 
 
-def _generated(arguments: argparse.Namespace, translator: Any) -> Pictures:
+def _generated(arguments: argparse.Namespace, translator: Any, source: StoredNetwork) -> Pictures:
     from tqdm import tqdm
 
     from sle_gan import generation
+    from sle_gan.models.building import fold_network
 
-    generator = generation.load_generator(arguments.source)
+    generator = fold_network(source)
     if generator.channels != translator.channels:
         raise UserError(
             f"--source {arguments.source} makes pictures of {counted(generator.channels, 'channel')}, and --weights "

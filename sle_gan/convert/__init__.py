@@ -8,7 +8,7 @@ from sle_gan.convert.fastgan import (
     convert_fastgan,
     read_fastgan,
 )
-from sle_gan.convert.layouts import convert_torch, read_torch
+from sle_gan.convert.layouts import convert_torch, is_cyclegan_file, read_torch
 from sle_gan.convert.lightweight import LightweightCheckpoint
 from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
 from sle_gan.storage.torch_files import is_torch_file
@@ -21,6 +21,7 @@ __all__ = [
     "convert_cyclegan",
     "convert_fastgan",
     "convert_torch",
+    "is_cyclegan_file",
     "is_torch_file",
     "read_fastgan",
     "read_torch",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sle_gan.convert.fastgan import Arrays, Converted
-from sle_gan.convert.state_dicts import named, to_numpy, unwrapped
+from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
 
@@ -33,9 +33,7 @@ def convert_cyclegan(path: str | Path) -> Converted:
         UserError: if the file is no such network.
     """
     file = _weights_file(Path(path))
-    state, _ = unwrapped(
-        load_torch_file(file), lambda names: not {"model.0.weight", "model.1.weight"}.isdisjoint(names)
-    )
+    state, _ = unwrapped(load_torch_file(file), _fits)
     if not isinstance(state, Mapping):
         raise UserError(f"{file} is no state dict of tensors; expected a CycleGAN network as huggan saves it")
     try:
@@ -65,6 +63,17 @@ def convert_cyclegan(path: str | Path) -> Converted:
     network = Converted(name, architecture, converted)
     network.check(file)
     return network
+
+
+def is_cyclegan(content: Any) -> bool:
+    """Whether the content of a PyTorch file is a network of a CycleGAN."""
+    content, _ = unwrapped(content, _fits)
+    return isinstance(content, Mapping) and _fits(map(plain_name, map(str, content)))
+
+
+def _fits(names: Iterable[str]) -> bool:
+    """Whether plain names are those of a CycleGAN network's tensors."""
+    return not {"model.0.weight", "model.1.weight"}.isdisjoint(names)
 
 
 def _weights_file(path: Path) -> Path:

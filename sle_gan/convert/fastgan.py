@@ -30,6 +30,10 @@ class Converted(NamedTuple):
     architecture: dict[str, Any]
     arrays: Arrays
 
+    def stored(self, source: str | Path) -> weights.StoredNetwork:
+        """The same as other files are opened; `source` is what the file is called in messages."""
+        return weights.StoredNetwork(source, self.network, self.architecture, lambda: self.arrays)
+
     def check(self, source: str | Path) -> None:
         """Raises a UserError unless the kernels are those of the network, which then may be built."""
         shapes = {path: array.shape for path, array in self.arrays.items()}

@@ -1,13 +1,19 @@
-"""Which layout a PyTorch file has: FastGAN's or the lightweight GAN's."""
+"""Which layout a PyTorch file has: FastGAN's, the lightweight GAN's or CycleGAN's."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from sle_gan.convert.cyclegan import is_cyclegan
 from sle_gan.convert.fastgan import Converted, FastGANCheckpoint, read_fastgan
 from sle_gan.convert.lightweight import LightweightCheckpoint, is_lightweight, read_lightweight
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError
+
+
+def is_cyclegan_file(path: str | Path) -> bool:
+    """Whether a PyTorch file holds one network of a CycleGAN. Raises a UserError as `load_torch_file`."""
+    return is_cyclegan(load_torch_file(path))
 
 
 def read_torch(path: str | Path) -> FastGANCheckpoint | LightweightCheckpoint:

@@ -55,9 +55,14 @@ def is_offline() -> bool:
     return constants.HF_HUB_OFFLINE
 
 
+def is_name(name: str) -> bool:
+    """Whether this may be a repository's name, user/name."""
+    return bool(_NAME.fullmatch(name)) and ".." not in name and "--" not in name
+
+
 def check_name(name: str) -> None:
     """Raises a UserError unless this is a repository's name, user/name."""
-    if not _NAME.fullmatch(name) or ".." in name or "--" in name:
+    if not is_name(name):
         raise UserError(f"{name!r} is neither a folder on this machine nor a repository's name such as user/flowers")
 
 

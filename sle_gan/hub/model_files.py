@@ -111,25 +111,31 @@ def weights_names(names: Iterable[str], config: Mapping[str, Any], source: str) 
 _EXPECTED = f"expected {GENERATOR}, or {CONFIG} with one of {', '.join(PYTORCH)}"
 
 
-def generator_file(folder: str | Path) -> Path:
-    """The file in a folder that holds the generator: of a shared model, a run, or another project we read.
+def model_files(folder: Path, source: str) -> list[Path]:
+    """The files in a folder that make the model: weights files of ours, or one file of another project.
+
+    Args:
+        source: what the folder is called in messages.
 
     Raises:
-        UserError: if there is none, or the folder's config.json gives another hash for it.
+        UserError: if there are none, or config.json says that they are another library's.
     """
-    folder = Path(folder)
-    config = read_config(folder)
     files = [path for path in folder.iterdir() if path.is_file()]
     if not any(is_weights(path.name) for path in files):
         torch = [path for path in files if is_torch_file(path)]
         if len(torch) == 1:  # a folder of one's own, where a repository may hold nothing under such a name
-            return torch[0]
-    found = weights_names((path.name for path in files), config, str(folder))
-    if is_ours(found[0]) and GENERATOR not in found:
-        raise UserError(f"{folder} holds {', '.join(found)} but no {GENERATOR}, the one that draws pictures from noise")
-    file = folder / (GENERATOR if GENERATOR in found else found[0])
-    check_content(file, Listed(file.name, None, _stated_sha256(config, file.name), None), str(folder / CONFIG))
-    return file
+            return torch
+    return [folder / name for name in weights_names((path.name for path in files), read_config(folder), source)]
+
+
+def check_stated(file: Path) -> None:
+    """Compares a file with the hash that config.json beside it gives for it; most give none.
+
+    Raises:
+        UserError: if they differ.
+    """
+    stated = _stated_sha256(read_config(file.parent), file.name)
+    check_content(file, Listed(file.name, None, stated, None), str(file.parent / CONFIG))
 
 
 def _stated_sha256(config: Mapping[str, Any], name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""from_pretrained, save_pretrained, push_to_hub."""
+"""save_pretrained, push_to_hub."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sle_gan import generation, hub, weights
+from sle_gan import generation, weights
 from sle_gan.errors import UserError, printable
 from sle_gan.hub.card import Shared, checked_license, make_card
+from sle_gan.hub.loading import load_generator
 from sle_gan.hub.model_files import CARD, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
+from sle_gan.hub.opening import open_model
 from sle_gan.hub.shared_folder import check_target, is_shared
 from sle_gan.hub.training_facts import RunFiles, TrainingFacts, is_run_like, read_training, run_files
 from sle_gan.hub.upload import Destination, Pushed
@@ -25,31 +27,6 @@ from sle_gan.storage.json_objects import CONFIG
 
 SAMPLE_SEEDS = range(16)
 SAMPLE_PIXELS = 256  # side of one picture in the grid, at most
-
-
-def from_pretrained(repo_or_folder: str | Path, revision: str | None = None) -> Any:
-    """The generator of a shared model.
-
-    Args:
-        repo_or_folder: `user/name` on a hub, or a folder: a shared model, a training run, or another project's
-            model that we read; or a file of weights, as `sle_gan.load_generator` takes it.
-        revision: of the repository: a branch, a tag or a full commit hash.
-
-    Returns:
-        A generator for `sle_gan.generate_images`.
-
-    Raises:
-        UserError: see `sle_gan.hub.local_folder`; or if the weights are of no generator that we know.
-
-    Example:
-        >>> import sle_gan
-        >>> folder = sle_gan.save_pretrained(sle_gan.Generator(64, width=8, latent=16), "shared")
-        >>> sle_gan.from_pretrained(folder).output_resolution
-        64
-    """
-    if revision is None and Path(repo_or_folder).is_file():
-        return generation.load_generator(repo_or_folder)
-    return generation.load_generator(hub.generator_file(hub.local_folder(repo_or_folder, revision)))
 
 
 def save_pretrained(
@@ -68,7 +45,7 @@ def save_pretrained(
     settings that hold a path or a name are left out.
 
     Args:
-        source: a training run's folder, a generator, or a file of its weights.
+        source: a training run's folder, a generator, or another model that `sle_gan.hub.open_model` opens.
         folder: to be made; it may exist if it is empty.
         license: identifier of the weights' licence, such as "cc-by-4.0".
         last: of a run with scores, share the newest generator and not the best one.
@@ -110,7 +87,7 @@ def _copy_weights(source: Network | str | Path, files: RunFiles | None, folder: 
     if isinstance(source, Network):
         source.save_weights(folder / GENERATOR)
     elif files is None:
-        generation.load_generator(source).save_weights(folder / GENERATOR)
+        load_generator(source).save_weights(folder / GENERATOR)
     else:
         for name, path in files.weights.items():
             shutil.copyfile(path, folder / name)
@@ -156,14 +133,13 @@ def push_to_hub(
 
 
 def _run_of(path: Path, last: bool, discriminator: bool) -> RunFiles | None:
-    """The files of a run; None for a file of weights."""
-    if path.is_file():
-        return None
+    """The files of a run; None for other models, of which the generator alone is shared."""
     if is_shared(path):
         raise UserError(f"{path} is a shared model already: copy the folder, or push it as it is")
-    if not path.is_dir() or not is_run_like(path):
-        raise UserError(f"{path} is neither a training run nor a file of weights")
-    return run_files(path, last, discriminator)
+    if path.is_dir() and is_run_like(path):
+        return run_files(path, last, discriminator)
+    open_model(path).generator()  # refuses what is no model before anything is made
+    return None
 
 
 def _describe(folder: Path, training: TrainingFacts | None, license: str, repository: str | None, title: str) -> None:
@@ -176,7 +152,7 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     model = training.model if training else network.removesuffix("Generator").lower() or "slegan"
     parameters = {name: sum(array.size for array in arrays.values()) for name, (_, _, arrays) in networks.items()}
     if GENERATOR in names:
-        generator = generation.load_generator(folder / GENERATOR)
+        generator = load_generator(folder / GENERATOR)
         _save_samples(generator, folder / SAMPLES)
     config = {
         "library_name": LIBRARY,

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from sle_gan import weights
 from sle_gan.config import CHANNELS, SLEGANConfig
 from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
 from sle_gan.errors import UserError, shown
+from sle_gan.hub import Model, open_model
 from sle_gan.runs import checkpoints
-from sle_gan.runs.folder import RunFolder, check_new, read_run
+from sle_gan.runs.folder import RunFolder, check_new
 
 # What the released training script uses and does not save. Its reconstruction loss is LPIPS, which we have not.
 _AS_RELEASED: dict[str, Any] = {
@@ -25,7 +25,6 @@ _AS_RELEASED: dict[str, Any] = {
     "augment_policy": "color,translation",
     "crop": "random",
 }
-_EXPORTS = {"generator_weights.h5": "generator", "discriminator_weights.h5": "discriminator"}
 
 
 class Exported(NamedTuple):
@@ -53,11 +52,11 @@ def import_run(checkpoint: FastGANCheckpoint, folder: Path, source: str) -> tupl
     """
     config = _config(checkpoint, folder, source)
     check_new(config, override=False)
-    from sle_gan.convert.build import build_network  # starts a backend; `read_exported` needs none
+    from sle_gan.models.building import build_network  # starts a backend; `read_exported` needs none
 
     exports = {
-        "generator_weights.h5": build_network(checkpoint.averaged, source),
-        "discriminator_weights.h5": build_network(checkpoint.networks["discriminator"], source),
+        "generator_weights.h5": build_network(checkpoint.averaged.stored(source)),
+        "discriminator_weights.h5": build_network(checkpoint.networks["discriminator"].stored(source)),
     }
     step = max((adam.step for adam in checkpoint.optimizers.values()), default=0)
     with RunFolder.create(config, override=False) as run:
@@ -126,53 +125,42 @@ def _slot(key: str, path: str) -> str:
     return f"{key}_{path.replace('/', '_')}"
 
 
-def read_exported(path: Path) -> Exported:
+def read_exported(reference: str | Path) -> Exported:
     """Reads what `save_fastgan` writes.
 
     Args:
-        path: a run's folder or one of its checkpoints (networks, average, optimizers); a folder with our weights
-            files or one such file (networks).
+        reference: a run or one of its checkpoints (networks, average, optimizers); or another model, see
+            `sle_gan.hub.open_model` (networks; the optimizers of a FastGAN checkpoint too).
 
     Raises:
-        UserError: if it is none of these, or of another GAN.
+        UserError: if it is none, or of another GAN.
     """
-    if path.suffix == ".npz" or (path / "checkpoints").is_dir():
-        return _read_run(path)
-    files = [path / name for name in _EXPORTS if (path / name).is_file()] if path.is_dir() else [path]
-    if not files:
-        raise UserError(f"{path} holds neither a run nor {' or '.join(_EXPORTS)}")
-    networks = {}
-    for file in files:
-        converted = Converted(*weights.read(file))
-        if converted.network not in ("Generator", "Discriminator"):
-            raise UserError(f"{file} holds {converted.network}, which FastGAN has not; expected weights of SLE-GAN")
-        networks[converted.network.lower()] = converted
-    return Exported(networks, {})
-
-
-def _read_run(path: Path) -> Exported:
-    config, file = read_run(path)
-    if not isinstance(config, SLEGANConfig):
-        raise UserError(f"{path} was trained with --model {config.model}; FastGAN's networks are those of slegan")
-    _, arrays = checkpoints.read(file)
-    channels = CHANNELS[config.channels]
-    common = {"width": config.width, "channels": channels}
-    generator = {"output_resolution": config.resolution, "latent": config.latent, "tanh": config.tanh, **common}
-    networks = {
-        key: Converted(name, architecture, _below(arrays, f"{key}/"))
-        for key, name, architecture in (
-            ("generator", "Generator", generator),
-            ("generator_ema", "Generator", generator),
-            ("discriminator", "Discriminator", {"input_resolution": config.resolution, **common}),
+    model = open_model(reference, "--input")
+    if model.run and not isinstance(model.run[0], SLEGANConfig):
+        raise UserError(
+            f"{model.name} was trained with --model {model.run[0].model}; FastGAN's networks are those of slegan"
         )
-    }
-    for converted in networks.values():
-        converted.check(path)
-    rates = {"generator": config.G_learning_rate, "discriminator": config.D_learning_rate}
+    networks = {}
+    for key, stored in model.networks.items():
+        if stored.network not in ("Generator", "Discriminator"):
+            raise UserError(f"{stored.source} holds {stored}, which FastGAN has not; expected weights of SLE-GAN")
+        name = key if model.run or model.torch else stored.network.lower()
+        networks[name] = Converted(stored.network, stored.architecture, dict(stored.read()))
+    return Exported(networks, _optimizers(model, networks))
+
+
+def _optimizers(model: Model, networks: dict[str, Converted]) -> dict[str, Adam]:
+    if model.torch:
+        return model.torch.optimizers
+    if not model.run:
+        return {}
+    config, file = model.run
+    _, arrays = checkpoints.read(file, "optimizer/")
+    rates = {"generator": config.G_learning_rate, "discriminator": config.D_learning_rate}  # type: ignore[attr-defined]
     try:
-        return Exported(networks, {key: _adam(arrays, key, networks[key], rate) for key, rate in rates.items()})
+        return {key: _adam(arrays, key, networks[key], rate) for key, rate in rates.items()}
     except (KeyError, TypeError) as error:
-        raise UserError(f"the checkpoint of {path} has no whole state of Adam: {shown(error)}") from error
+        raise UserError(f"the checkpoint of {model.name} has no whole state of Adam: {shown(error)}") from error
 
 
 def _adam(arrays: dict[str, np.ndarray], key: str, network: Converted, rate: float) -> Adam:

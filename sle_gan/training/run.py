@@ -15,10 +15,10 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans import GAN, make_gan
+from sle_gan.hub import open_model
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.runs.checkpoints import CheckpointFolder
@@ -300,24 +300,12 @@ def _load_initial_weights(gan: GAN, config: TrainConfig) -> list[transfer.Loaded
 
 
 def _load_weights(file: str, key: str, *networks: Network) -> None:
-    """Loads an export, one half of a PyTorch checkpoint, or a downloaded repository into the networks."""
-    if not (is_torch_file(file) or Path(file).is_dir()):
-        for network in networks:
-            network.load_weights(file)
-        return
-    if type(networks[0]).__name__ in cyclegan.NETWORKS:
-        name, architecture, arrays = cyclegan.convert_cyclegan(file)
-    else:
-        converted = convert_torch(file)
-        if key not in converted:
-            raise UserError(f"{file} holds no {key}")
-        name, architecture, arrays = converted[key]
-    theirs, mine = (
-        weights.describe(name, architecture),
-        weights.describe(type(networks[0]).__name__, networks[0].architecture),
-    )
-    complaint = f"{file} holds {theirs}, which does not fit {mine}"
+    """Loads the network of that name of a model into the networks, which are alike."""
+    stored = open_model(file, f"--{key.replace('_', '-')}-weights").network(key)
+    mine = weights.describe(type(networks[0]).__name__, networks[0].architecture)
+    arrays = stored.read()
     for network in networks:
+        complaint = f"{stored.source} holds {stored}, which does not fit {mine}"
         weights.assign(weights.variables_by_path(network), arrays, complaint)
 
 

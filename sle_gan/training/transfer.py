@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,34 +16,17 @@ import numpy as np
 from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
-from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError, counted
-from sle_gan.hub import local_folder
-from sle_gan.hub.model_files import PYTORCH
-from sle_gan.kernels import arguments
-from sle_gan.runs import checkpoints
-from sle_gan.runs.folder import read_run
+from sle_gan.hub import open_model
+from sle_gan.runs.networks import AVERAGED
 
 if TYPE_CHECKING:
     from sle_gan.gans import GAN
     from sle_gan.models.network import Network
 
 Arrays = Mapping[str, np.ndarray]
-_AVERAGED = "_ema"  # ends the name of a network that is the average of another
 # The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
 _MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
-
-# The networks in each GAN's checkpoints, but for averages.
-_NETWORKS: dict[str, dict[str, str]] = {
-    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
-    "projected": {"generator": "Generator"},  # who judges differs from run to run
-    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
-    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
-    "cyclegan": {
-        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
-        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
-    },
-}
 
 
 class Part(NamedTuple):
@@ -104,79 +86,25 @@ def source_settings(init_from: str, model: str | None) -> tuple[str | None, dict
 
 
 def read_source(init_from: str, settings_only: bool = False) -> Source:
-    """Reads a model: a run or one of its checkpoints, a folder with weights, an .h5, a PyTorch file, a repository.
+    """Reads a model; see `sle_gan.hub.open_model`.
 
     Args:
-        settings_only: leave out the parts where reading them takes long.
+        settings_only: leave out the arrays, which are most of the work.
 
     Raises:
-        UserError: if it is none of these.
+        UserError: if it is none.
     """
-    path = Path(init_from)
-    if (path.suffix == ".npz" and path.is_file()) or (path / "checkpoints").is_dir():
-        return _read_run(init_from, path, settings_only)
-    if not path.exists():
-        path = local_folder(init_from)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    ours = [file for file in files if file.name.endswith("weights.h5") and not file.name.startswith("best_")]
-    torch = [file for file in files if is_torch_file(file)]
-    if torch and not ours:
-        return _read_torch(init_from, min(torch, key=lambda file: file.name not in PYTORCH))  # not optimizer.pt, say
-    if path.is_dir() and not ours:
-        raise UserError(f"--init-from {init_from} holds neither a run nor weights; expected a generator_weights.h5")
-    return _read_weights(init_from, ours or [path])
-
-
-def _read_weights(init_from: str, files: Sequence[Path]) -> Source:
-    parts, settings, model = [], {}, None
-    for file in files:
-        network, architecture, arrays = weights.read(file)
-        settings |= _settings(architecture)
-        model = _MODELS.get(network, model)
-        parts.append(Part(file.name, network, arrays))
-    return Source(init_from, model, settings, parts)
-
-
-def _read_torch(init_from: str, file: Path) -> Source:
-    checkpoint = read_torch(file)
-    settings: dict[str, Any] = {}
-    for converted in checkpoint.networks.values():
-        settings |= _settings(converted.architecture)
-    parts = [Part(key, n.network, n.arrays) for key, n in checkpoint.networks.items()]
-    return Source(init_from, checkpoint.model, settings, parts)
-
-
-def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
-    config, file = read_run(path)
-    shapes = _by_network(checkpoints.read_shapes(file))
-    for key, network in _NETWORKS[config.model].items():
-        # Settings that are not those of the weights would make networks of any size.
-        weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)
-    networks = {} if settings_only else _by_network(checkpoints.read(file)[1])
-    return Source(
-        init_from, config.model, _of_networks(config), [Part(key, "", arrays) for key, arrays in networks.items()]
-    )
-
-
-def _by_network(entries: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What a checkpoint has of each network, by path; optimizers and buffers are left out."""
-    networks: dict[str, dict[str, Any]] = {}
-    for name, entry in entries.items():
-        key, _, rest = name.partition("/")
-        if key not in ("optimizer", "buffer"):
-            networks.setdefault(key, {})[rest] = entry
-    return networks
-
-
-def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
-    """A network's constructor arguments as the settings of its run have them; the inverse of `_settings`."""
-    values: dict[str, Any] = {
-        "output_resolution": config.resolution,
-        "input_resolution": config.resolution,
-        "channels": CHANNELS[config.channels],
-        "attn_res_layers": list(getattr(config, "attention_sides", ())),
-    }
-    return {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
+    model = open_model(init_from, "--init-from")
+    stored = model.networks
+    if model.run:
+        gan, settings = model.run[0].model, _of_networks(model.run[0])
+    else:
+        gan, settings = model.torch.model if model.torch else None, {}
+        for network in stored.values():
+            settings |= _settings(network.architecture)
+            gan = _MODELS.get(network.network, gan)
+    parts = [Part(key, each.network, {} if settings_only else each.read()) for key, each in stored.items()]
+    return Source(init_from, gan, settings, parts)
 
 
 def _of_networks(config: TrainConfig) -> dict[str, Any]:
@@ -217,7 +145,7 @@ def start_from(gan: GAN, source: Source) -> list[Loaded]:
     found = {key: part.arrays for key, part in zip(keys, source.parts) if key}
     loaded = []
     for key, network in gan.networks.items():
-        twin = key.removesuffix(_AVERAGED) if key.endswith(_AVERAGED) else key + _AVERAGED
+        twin = key.removesuffix(AVERAGED) if key.endswith(AVERAGED) else key + AVERAGED
         loaded.append(_load(key, network, found.get(key, found.get(twin, {}))))
     if not any(one.loaded for one in loaded):
         raise UserError(

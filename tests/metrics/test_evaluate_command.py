@@ -13,10 +13,12 @@ import pytest
 from helpers import REPOSITORY, cpu_seconds, run
 from PIL import Image
 
+from sle_gan import weights
 from sle_gan.cli import evaluate as command
 from sle_gan.cli.score_table import format_scores
 from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
+from sle_gan.kernels import kernels
 from sle_gan.metrics import FeatureStatistics, Scores
 
 
@@ -112,7 +114,9 @@ def test_a_generator_file_is_scored_at_its_resolution(
     code = (
         "import sys, types, numpy as np\n"
         "module = types.ModuleType('sle_gan.generation')\n"
-        "module.load_folded = lambda path: path\n"
+        "building = types.ModuleType('sle_gan.models.building')\n"
+        "building.fold_network = lambda stored: stored\n"
+        "sys.modules['sle_gan.models.building'] = building\n"
         "def generate_images(generator, seeds):\n"
         "    for seed in seeds:\n"
         "        yield np.random.default_rng(seed).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)\n"
@@ -151,7 +155,9 @@ def make_run(folder: Path, **settings: object) -> Path:
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "samples").mkdir()
     (folder / "config.json").write_text(SLEGANConfig(resolution=64, **settings).to_json())  # type: ignore[arg-type]
-    (folder / "generator_weights.h5").write_text("stand-in")
+    architecture = {"output_resolution": 64, "width": 8, "latent": 4, "channels": 3, "tanh": True}
+    arrays = {path: np.zeros(shape, np.float32) for path, shape in kernels("Generator", architecture)}
+    weights.save(folder / "generator_weights.h5", "Generator", architecture, arrays)
     for name in ("curves.png", "fid.png", "samples/samples_00000004.png"):
         Image.new("RGB", (64, 64)).save(folder / name)
     return folder

@@ -1,0 +1,64 @@
+"""Networks from what a file holds of them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from sle_gan import weights
+from sle_gan.errors import UserError
+from sle_gan.models.folded import Weights
+from sle_gan.models.network import Network
+from sle_gan.weights import StoredNetwork
+
+# The module of each network; imported when one is built.
+_MODULES = {
+    "Generator": "generator",
+    "Discriminator": "discriminator",
+    "DCGANGenerator": "dcgan",
+    "DCGANDiscriminator": "dcgan",
+    "LightweightGenerator": "lightweight",
+    "LightweightDiscriminator": "lightweight",
+    "ResNetGenerator": "cyclegan",
+    "PatchDiscriminator": "cyclegan",
+}
+
+
+def network_class(name: str) -> Any:
+    """A class of networks by its name, as files give it."""
+    return getattr(importlib.import_module(f"sle_gan.models.{_MODULES[name]}"), name)
+
+
+def build_network(stored: StoredNetwork) -> Network:
+    """The network with its weights.
+
+    Raises:
+        UserError: if this version cannot build it, or the file's arrays are not those of the network.
+    """
+    make = network_class(stored.network)
+    try:
+        network = make(**stored.architecture)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{stored.source} holds {stored}, which this version cannot build: {error}") from error
+    weights.assign(weights.variables_by_path(network), stored.read(), f"{stored.source} is damaged")
+    return network
+
+
+def fold_network(stored: StoredNetwork) -> Any:
+    """The generator in the form that only generates, in less time and memory than the network takes.
+
+    Returns:
+        A `Folded`; the network itself where it has no such form (a lightweight GAN's attention has none).
+
+    Raises:
+        UserError: as `build_network`.
+    """
+    make = network_class(stored.network)
+    if not hasattr(make, "fold_arrays"):
+        return build_network(stored)
+    try:
+        return make.fold_arrays(Weights(stored.read(), f"{stored.source} is damaged"), stored.architecture)
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(f"{stored.source} holds {stored}, which this version cannot build: {error}") from error

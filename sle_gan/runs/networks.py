@@ -1,0 +1,69 @@
+"""The networks in a run's checkpoint: what they are follows from the run's settings, and is checked first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sle_gan import weights
+from sle_gan.config import CHANNELS, TrainConfig
+from sle_gan.kernels import arguments
+from sle_gan.runs import checkpoints
+from sle_gan.weights import StoredNetwork
+
+AVERAGED = "_ema"  # ends the name of a network that is the average of another
+
+# The networks in each GAN's checkpoints, but for averages.
+NETWORKS: dict[str, dict[str, str]] = {
+    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
+    "projected": {"generator": "Generator"},  # who judges differs from run to run
+    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
+    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
+    "cyclegan": {
+        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
+        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
+    },
+}
+
+
+def open_networks(config: TrainConfig, file: Path) -> dict[str, StoredNetwork]:
+    """The networks of a checkpoint by their names in `GAN.networks`, in the file's order; no array is read yet.
+
+    Args:
+        config: of the run.
+        file: the checkpoint.
+
+    Raises:
+        UserError: if the file is damaged, or its kernels are not those of the run's networks. Settings that are not
+            those of the weights would make networks of any size.
+    """
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in checkpoints.read_shapes(file).items():
+        key, _, path = name.partition("/")
+        if key not in ("optimizer", "buffer"):
+            shapes.setdefault(key, {})[path] = shape
+    known = NETWORKS[config.model]
+    averages = {key: known[key.removesuffix(AVERAGED)] for key in shapes if key.removesuffix(AVERAGED) in known}
+    for key, network in {**known, **averages}.items():
+        weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)
+    return {key: _stored(file, key, {**known, **averages}.get(key, ""), config) for key in shapes}
+
+
+def _stored(file: Path, key: str, network: str, config: TrainConfig) -> StoredNetwork:
+    prefix = f"{key}/"
+
+    def read() -> dict[str, Any]:
+        return {name.removeprefix(prefix): array for name, array in checkpoints.read(file, prefix)[1].items()}
+
+    return StoredNetwork(file, network, _architecture(network, config) if network else {}, read)
+
+
+def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
+    """A network's constructor arguments as the settings of its run have them."""
+    values: dict[str, Any] = {
+        "output_resolution": config.resolution,
+        "input_resolution": config.resolution,
+        "channels": CHANNELS[config.channels],
+        "attn_res_layers": list(getattr(config, "attention_sides", ())),
+    }
+    return {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
