@@ -92,6 +92,11 @@ def main(argv: list[str]) -> None:
     _check(arguments)
     stored = open_model(arguments.weights, "--weights").translator(arguments.direction)
     source = open_model(arguments.source, "--source").generator() if arguments.source else None
+    if source and source.architecture["channels"] != stored.architecture["channels"]:
+        raise UserError(
+            f"--source {arguments.source} makes pictures of {counted(source.architecture['channels'], 'channel')}, and "
+            f"--weights {arguments.weights} translates {stored.architecture['channels']}; both must have the same"
+        )
     import_engine_to_compute(arguments.engine)
     import numpy as np
 
@@ -100,7 +105,7 @@ def main(argv: list[str]) -> None:
     from sle_gan.pictures import make_grid, save_picture, save_png
 
     translator: Any = build_network(stored)
-    pictures = _generated(arguments, translator, source) if source else _read(arguments, translator)
+    pictures = _generated(arguments, source) if source else _read(arguments, translator)
     whole = arguments.whole_pixels or translation.WHOLE_PIXELS
     count, cells = 0, []
     for name, picture in pictures:
@@ -191,18 +196,13 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
         print(f"warning: {note}")
 
 
-def _generated(arguments: argparse.Namespace, translator: Any, source: StoredNetwork) -> Pictures:
+def _generated(arguments: argparse.Namespace, source: StoredNetwork) -> Pictures:
     from tqdm import tqdm
 
     from sle_gan import generation
     from sle_gan.models.building import fold_network
 
     generator = fold_network(source)
-    if generator.channels != translator.channels:
-        raise UserError(
-            f"--source {arguments.source} makes pictures of {counted(generator.channels, 'channel')}, and --weights "
-            f"{arguments.weights} translates {translator.channels}; both must have the same"
-        )
     first, count = arguments.seed or 0, arguments.count or 16
     seeds = range(first, first + count)
     images = itertools.chain.from_iterable(generation.generate_images(generator, seeds))
