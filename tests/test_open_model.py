@@ -63,6 +63,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "folder").mkdir()
     (place / "folder" / "config.json").write_text(json.dumps({"library_name": "sle-gan"}))
     save(place / "folder" / "generator_weights.h5", *SLEGAN["generator"])
+    save(place / "folder" / "heads_weights.h5", *PATCHES)
+    (place / "folder" / "best_generator_weights.h5").write_text("not looked at")
     save(place / "any_name.h5", *SLEGAN["generator"])
     save(place / "translator.h5", *TRANSLATOR)
     save(place / "judge.h5", *SLEGAN["discriminator"])
@@ -199,7 +201,7 @@ def test_what_is_no_translator(place: Path) -> None:
 INIT_FROM = {
     "run": ("slegan", {"generator", "discriminator", "generator_ema"}),
     "run/checkpoints/step_00000007.npz": ("slegan", {"generator", "discriminator", "generator_ema"}),
-    "folder": (None, {"generator_weights.h5"}),
+    "folder": (None, {"generator_weights.h5", "heads_weights.h5"}),
     "any_name.h5": (None, {"any_name.h5"}),
     "judge.h5": (None, {"judge.h5"}),
     "cyclegan": ("cyclegan", {*CYCLEGAN, "generator_AB_ema", "generator_BA_ema"}),

@@ -6,11 +6,15 @@ import argparse
 import itertools
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
+
+if TYPE_CHECKING:
+    from sle_gan.weights import StoredNetwork
 
 EXAMPLES = """\
 examples:
@@ -69,11 +73,7 @@ def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, generates."""
     arguments = make_parser().parse_args(argv)
     _check(arguments)
-    flag, reference = ("--model", arguments.model) if arguments.model else ("--weights", arguments.weights)
-    model = open_model(reference, flag, arguments.revision)
-    stored = model.generator()
-    if model.commit:
-        print(f"{reference} is at commit {model.commit}")
+    stored = _open_generator(arguments)
     import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
@@ -83,6 +83,7 @@ def main(argv: list[str]) -> None:
     from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
     generator = fold_network(stored)
+    del stored  # of a PyTorch file it holds all arrays
     _make_folders(arguments)
     if arguments.export:
         from sle_gan.export.exporter import export
@@ -111,6 +112,15 @@ def main(argv: list[str]) -> None:
     if arguments.grid:
         save_picture(make_grid(np.stack(kept)), arguments.grid)
         print(f"wrote a grid of {counted(arguments.count, 'picture')} to {arguments.grid}")
+
+
+def _open_generator(arguments: argparse.Namespace) -> StoredNetwork:
+    """The generator of --model or --weights; says which commit a repository is at."""
+    flag, reference = ("--model", arguments.model) if arguments.model else ("--weights", arguments.weights)
+    model = open_model(reference, flag, arguments.revision)
+    if model.commit:
+        print(f"{reference} is at commit {model.commit}")
+    return model.generator()
 
 
 def _check(arguments: argparse.Namespace) -> None:

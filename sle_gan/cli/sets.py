@@ -93,11 +93,14 @@ def warn_of(images: ImageFolder) -> None:
 
 
 def is_statistics(path: str) -> bool:
-    """What `stats` wrote, whatever its name; a .npz that is no run's checkpoint is taken for it, so that an error says
-    why it is none."""
+    """Whether a file is what `stats` wrote, whatever its name.
+
+    A .npz that is no checkpoint of a run is taken for it too, so that an error says why it is none.
+    """
     from sle_gan.metrics import FeatureStatistics
 
-    if not Path(path).is_file() or Path(path).parent.name == "checkpoints":
+    file = Path(path)
+    if not file.is_file() or (file.parent.name == "checkpoints" and holds_model(file.parent.parent)):
         return False
     return path.endswith(".npz") or FeatureStatistics.is_in(path)
 

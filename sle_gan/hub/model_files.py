@@ -111,21 +111,21 @@ def weights_names(names: Iterable[str], config: Mapping[str, Any], source: str) 
 _EXPECTED = f"expected {GENERATOR}, or {CONFIG} with one of {', '.join(PYTORCH)}"
 
 
-def model_files(folder: Path, source: str) -> list[Path]:
-    """The files in a folder that make the model: weights files of ours, or one file of another project.
+def foreign_file(folder: Path, source: str) -> Path:
+    """The file of another project in a folder without weights files of ours.
 
     Args:
         source: what the folder is called in messages.
 
     Raises:
-        UserError: if there are none, or config.json says that they are another library's.
+        UserError: if there is none, or config.json says that it is another library's.
     """
     files = [path for path in folder.iterdir() if path.is_file()]
     if not any(is_weights(path.name) for path in files):
         torch = [path for path in files if is_torch_file(path)]
         if len(torch) == 1:  # a folder of one's own, where a repository may hold nothing under such a name
-            return torch
-    return [folder / name for name in weights_names((path.name for path in files), read_config(folder), source)]
+            return torch[0]
+    return folder / weights_names((path.name for path in files), read_config(folder), source)[0]
 
 
 def check_stated(file: Path) -> None:

@@ -16,7 +16,7 @@ from sle_gan import weights
 from sle_gan.errors import UserError
 from sle_gan.hub import client
 from sle_gan.hub.download import local_folder
-from sle_gan.hub.model_files import GENERATOR, check_stated, is_ours, model_files
+from sle_gan.hub.model_files import GENERATOR, check_stated, foreign_file
 from sle_gan.storage.paths import expanded
 from sle_gan.storage.torch_files import is_torch_file
 from sle_gan.weights import StoredNetwork
@@ -99,7 +99,7 @@ class Model:
             return {self.path.name: self._cyclegan()}
         if self.kind is Kind.FILE:
             return {self.path.name: weights.open_network(self.path)}
-        return {path.name: self._file(path.name) for path in sorted(self.path.iterdir()) if is_ours(path.name)}
+        return {name: self._file(name) for name in _exports(self.path)}
 
     def generator(self) -> StoredNetwork:
         """The network to make pictures with: the export of a run, the average where there is one.
@@ -120,7 +120,7 @@ class Model:
 
     def _listing(self) -> str:
         if self.kind in (Kind.RUN, Kind.FOLDER):
-            return ", ".join(path.name for path in sorted(self.path.iterdir()) if is_ours(path.name)) or "its settings"
+            return ", ".join(_exports(self.path)) or "its settings"
         return ", ".join(self.networks)
 
     def _missing_generator(self) -> str:
@@ -196,7 +196,7 @@ class Model:
 
 
 def open_model(reference: str | Path, flag: str = "", revision: str | None = None) -> Model:
-    """Finds out what a reference is; starts no backend, and reads no arrays.
+    """Finds out what a reference is, before anything of it is read; starts no backend.
 
     Args:
         reference: a run's folder, a checkpoint in it (.npz), a folder of weights files such as a shared model, one
@@ -223,10 +223,15 @@ def open_model(reference: str | Path, flag: str = "", revision: str | None = Non
 
 
 def _open_folder(path: Path, name: str, source: str, commit: str | None = None) -> Model:
-    files = model_files(path, source)
-    if is_ours(files[0].name):
+    if _exports(path):
         return Model(name, Kind.FOLDER, path, commit)
-    return Model(name, Kind.TORCH, files[0], commit)
+    return Model(name, Kind.TORCH, foreign_file(path, source), commit)
+
+
+def _exports(folder: Path) -> list[str]:
+    """The names of the weights files of ours in a folder, but for the best generator, which is there a second time."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if name.endswith("weights.h5") and not name.startswith("best_"))
 
 
 def _open_repository(reference: str, name: str, revision: str | None) -> Model:
