@@ -15,7 +15,7 @@ from sle_gan.cli.main import COMMANDS
 
 PACKAGE = REPOSITORY / "sle_gan"
 FILES = sorted(PACKAGE.rglob("*.py"))
-# A layer may import those to its right and itself; whatever is not named (errors, files, config) is a leaf.
+# A layer may import those to its right and itself; whatever is not named (errors, storage, config) is a leaf.
 LAYERS = [
     "cli", "training", "metrics", "gans", "export", "features", "hub", "generation", "translation", "convert",
     "models", "losses", "augment", "engine", "runs",

@@ -2,7 +2,7 @@
 
 Both keep running numbers as device state. Within a step these are constants, and what the step saw enters them at its
 end: so they are the same for all parts of an accumulated batch, which then equal one large batch. They belong to
-settings that may change in a run: a checkpoint without them starts them anew (`training.checkpoints.OPTIONAL`).
+settings that may change in a run: a checkpoint without them starts them anew (`runs.checkpoints.OPTIONAL`).
 """
 
 from __future__ import annotations
