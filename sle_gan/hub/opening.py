@@ -73,11 +73,11 @@ class Model:
         Raises:
             UserError: if the file is of no layout that we know, or damaged.
         """
+        if self.kind is not Kind.TORCH:
+            return None
         from sle_gan.convert import is_cyclegan_file, read_torch
 
-        if self.kind is not Kind.TORCH or is_cyclegan_file(self.path):
-            return None
-        return read_torch(self.path)
+        return None if is_cyclegan_file(self.path) else read_torch(self.path)
 
     @functools.cached_property
     def networks(self) -> dict[str, StoredNetwork]:
