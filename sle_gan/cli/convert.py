@@ -80,7 +80,7 @@ def main(argv: list[str]) -> None:
             check_output_folder(flag, folder)
     checkpoint = model.torch
     if checkpoint is None:
-        raise UserError(f"{model.name} is of a CycleGAN, whose files sle-gan translate and sle-gan train take as they are")
+        raise UserError(f"{model.name} is of a CycleGAN: sle-gan translate and sle-gan train take it as it is")
     print(f"read {source}: {_describe(checkpoint)}")
     if arguments.run_folder and not isinstance(checkpoint, FastGANCheckpoint):
         raise UserError(
