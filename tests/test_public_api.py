@@ -15,7 +15,7 @@ from helpers import REPOSITORY
 from hub_server import TOKEN, running_hub
 
 import sle_gan
-from sle_gan.data import draw_demo_set
+from sle_gan.demo import draw_demo_set
 
 RUN = """
 import doctest, sle_gan
