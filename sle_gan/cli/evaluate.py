@@ -13,6 +13,7 @@ from sle_gan.cli import evaluate_neighbours
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
+from sle_gan.data.sources import check_image_column, is_dataset
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
 from sle_gan.storage.paths import check_output_file
@@ -66,15 +67,15 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "--real",
         type=user_path,
         required=True,
-        metavar="DIR_OR_STATS",
-        help="folder of pictures, or .npz of `stats`",
+        metavar="SOURCE_OR_STATS",
+        help="folder of pictures, archive (.zip, .tar, .tar.gz) or dataset:user/name, or .npz of `stats`",
     )
     parser.add_argument(
         "--fake",
         type=user_path,
         required=True,
-        metavar="DIR_OR_WEIGHTS",
-        help=f"folder of pictures, .npz of `stats`, or a generator: {REFERENCES}",
+        metavar="SOURCE_OR_WEIGHTS",
+        help=f"pictures as for --real, .npz of `stats`, or a generator: {REFERENCES}",
     )
     parser.add_argument(
         "--metrics", default="fid", metavar="LIST", help="comma-separated, of fid,kid,mifid,pr (default: fid)"
@@ -99,7 +100,13 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--real", type=user_path, required=True, metavar="DIR", help="folder of pictures")
+    parser.add_argument(
+        "--real",
+        type=user_path,
+        required=True,
+        metavar="SOURCE",
+        help="folder of pictures, archive or dataset:user/name",
+    )
     parser.add_argument("--output", type=user_path, required=True, metavar="PATH", help="the .npz to write")
     parser.add_argument(
         "--moments-only",
@@ -143,6 +150,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="values that are black and white in pictures of 16 bits and more, as in training (default: all that "
         "the format can hold, or what a run was trained with)",
     )
+    parser.add_argument("--image-column", metavar="NAME", help="of a dataset: that has several columns with images")
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -163,7 +171,8 @@ def _stats(options: argparse.Namespace) -> None:
 
     check_output_file("--output", options.output)
     check_reading(options, generator=False)
-    check_folder("--real", options.real, at_least=2)
+    check_image_column(options.image_column, [options.real])
+    check_folder("--real", options.real, 2, options.image_column)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     reading = Reading.asked_for(options)
@@ -225,17 +234,18 @@ def _check_sides(
     from sle_gan.metrics import FeatureStatistics
     from sle_gan.metrics.scoring import check_saved, images_needed
 
+    check_image_column(options.image_column, [options.real, options.fake])
     saved = {}
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
         if flag == "--fake" and generator:
             continue
-        if not Path(path).exists():
+        if not is_dataset(path) and not Path(path).exists():
             raise UserError(f"{flag} {path}: there is no such file or folder")
         if is_statistics(path):
             saved[path] = FeatureStatistics.load(path)
             check_saved(saved[path], path, metrics, options.bootstrap)
         else:
-            check_folder(flag, path, images_needed(metrics))
+            check_folder(flag, path, images_needed(metrics), options.image_column)
     if options.count is not None and options.fake in saved:
         raise UserError(f"--count {options.count}: {options.fake} holds statistics, of which no images can be drawn")
     return saved

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import REFERENCES, import_engine_to_compute, user_path
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
+from sle_gan.data.sources import check_image_column
 from sle_gan.errors import UserError
 from sle_gan.storage.paths import check_output_file
 
@@ -30,13 +31,19 @@ class _Set(NamedTuple):
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--real", type=user_path, required=True, metavar="DIR", help="folder of the training pictures")
+    parser.add_argument(
+        "--real",
+        type=user_path,
+        required=True,
+        metavar="SOURCE",
+        help="the training pictures: a folder, archive (.zip, .tar, .tar.gz) or dataset:user/name",
+    )
     parser.add_argument(
         "--fake",
         type=user_path,
         required=True,
-        metavar="DIR_OR_WEIGHTS",
-        help=f"folder of pictures, or a generator: {REFERENCES}",
+        metavar="SOURCE_OR_WEIGHTS",
+        help=f"pictures as for --real, or a generator: {REFERENCES}",
     )
     parser.add_argument("--output", type=user_path, required=True, metavar="FILE", help="the sheet to write, a .png")
     parser.add_argument(
@@ -98,10 +105,11 @@ def _check(options: argparse.Namespace) -> StoredNetwork | None:
     for flag, path in (("--real", options.real), ("--fake", options.fake)):
         if is_statistics(path):
             raise UserError(f"{flag} {path} holds statistics, and the sheet shows pictures; give those")
-    check_folder("--real", options.real, at_least=2)
+    check_image_column(options.image_column, [options.real, options.fake])
+    check_folder("--real", options.real, 2, options.image_column)
     generator = open_generator(options)
     if generator is None:
-        check_folder("--fake", options.fake, at_least=1)
+        check_folder("--fake", options.fake, 1, options.image_column)
     check_reading(options, generator=generator is not None)
     return generator
 

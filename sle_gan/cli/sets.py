@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.config import parse_value_range
+from sle_gan.data.sources import is_source
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import Kind, open_model
 from sle_gan.runs.folder import read_run_config
@@ -29,11 +30,13 @@ class Reading(NamedTuple):
     channels: str = "rgb"
     enlarge: str = "smooth"
     value_range: tuple[float, float] | None = None
+    image_column: str | None = None
 
     @classmethod
     def asked_for(cls, options: argparse.Namespace) -> Reading:
         limits = parse_value_range(options.value_range)
-        return cls(options.resolution, options.channels or "rgb", options.enlarge or "smooth", limits)
+        channels, enlarge = options.channels or "rgb", options.enlarge or "smooth"
+        return cls(options.resolution, channels, enlarge, limits, options.image_column)
 
     def __str__(self) -> str:
         values = ", values {:g} to {:g}".format(*self.value_range) if self.value_range else ""
@@ -115,7 +118,7 @@ def open_generator(options: argparse.Namespace) -> StoredNetwork | None:
         UserError: if it is none of these.
     """
     folder = Path(options.fake)
-    if is_statistics(options.fake) or (folder.is_dir() and not holds_model(folder)):
+    if is_statistics(options.fake) or (is_source(options.fake) and not holds_model(folder)):
         return None
     model = open_model(options.fake, "--fake")
     generator = model.generator()
@@ -130,17 +133,17 @@ def open_generator(options: argparse.Namespace) -> StoredNetwork | None:
     return generator
 
 
-def check_folder(flag: str, path: str, at_least: int) -> None:
-    """Raises UserError unless it is a folder with so many pictures."""
-    from sle_gan.data import find_images
+def check_folder(flag: str, path: str, at_least: int, image_column: str | None = None) -> None:
+    """Raises UserError unless it is a folder, archive or data set with so many pictures."""
+    from sle_gan.data import open_source
 
-    if not Path(path).is_dir():
+    if not is_source(path):
         raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of sle-gan evaluate stats)")
     if holds_model(Path(path)) or (Path(path).name == "samples" and holds_model(Path(path).parent)):
         raise UserError(
             f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"
         )
-    count = len(find_images(path)[0])
+    count = len(open_source(path, image_column).names)
     if count < at_least:
         raise UserError(f"{flag} {path} holds {counted(count, 'picture')}; expected at least {at_least}")
 

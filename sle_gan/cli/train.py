@@ -10,6 +10,7 @@ from typing import Any
 from sle_gan.cli.common import Parser, add_engine_flag, add_flags, import_backend, lasting_console, user_path
 from sle_gan.config import CONFIGS, DEFAULT_MODEL, TrainConfig, config_class, read_config_file
 from sle_gan.config.base import field_names
+from sle_gan.data.sources import check_image_column, check_source
 from sle_gan.errors import UserError
 from sle_gan.storage.paths import check_output_file, check_output_folder
 
@@ -135,11 +136,9 @@ def _new_config(given: dict[str, Any]) -> TrainConfig:
 
 
 def _check_folders(config: TrainConfig) -> None:
-    for flag, folder in config.folders.items():
-        if not folder:
-            raise UserError(f"{flag} is missing; give the folder with your pictures")
-        if not Path(folder).is_dir():
-            raise UserError(f"{flag} {folder} is no folder; give the folder with your pictures")
+    for flag, source in config.folders.items():
+        check_source(flag, source)
+    check_image_column(config.image_column, config.folders.values())
 
 
 def _check_place(config: TrainConfig, resume: bool, override: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.config import parse_value_range
+from sle_gan.data.sources import check_image_column, check_source, is_archive, is_dataset, is_source
 from sle_gan.errors import UserError, counted, printable
 from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
@@ -53,12 +54,13 @@ def make_parser() -> Parser:
     what.add_argument(
         "--input",
         type=user_path,
-        metavar="DIR_OR_FILE",
-        help="the picture, or the folder of pictures, to translate",
+        metavar="SOURCE_OR_FILE",
+        help="the picture to translate, or the folder, archive (.zip, .tar, .tar.gz) or dataset:user/name with them",
     )
     what.add_argument(
         "--source", type=user_path, metavar="MODEL", help="translate what this generator makes: what --weights takes"
     )
+    parser.add_argument("--image-column", metavar="NAME", help="of a dataset: that has several columns with images")
     parser.add_argument("--count", type=int, metavar="N", help="with --source: how many pictures (default 16)")
     parser.add_argument("--seed", type=int, metavar="N", help="with --source: seed of the first one (default 0)")
     parser.add_argument(
@@ -145,12 +147,15 @@ def _check(arguments: argparse.Namespace) -> None:
         check_suffix("--grid", arguments.grid)
     if not arguments.output_folder and not arguments.grid:
         raise UserError("nowhere to write to: give --output-folder DIR or --grid FILE")
-    if arguments.input and not Path(arguments.input).exists():
+    if arguments.input and not is_dataset(arguments.input) and not Path(arguments.input).exists():
         raise UserError(f"--input {arguments.input}: there is no such file or folder")
-    if arguments.input and arguments.output_folder:
+    check_image_column(arguments.image_column, [arguments.input or ""])
+    if arguments.input and is_source(arguments.input):
+        check_source("--input", arguments.input)
+    if arguments.input and arguments.output_folder and not is_dataset(arguments.input):
         folder = Path(arguments.input)
         folder = folder if folder.is_dir() else folder.parent
-        if folder.resolve() == Path(arguments.output_folder).resolve():
+        if not is_archive(arguments.input) and folder.resolve() == Path(arguments.output_folder).resolve():
             raise UserError(f"--output-folder {arguments.output_folder} is the input's own folder; choose another one")
     if arguments.output_folder:
         check_output_folder("--output-folder", arguments.output_folder)
@@ -166,13 +171,13 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
     from tqdm import tqdm
 
     from sle_gan.config import CHANNELS
-    from sle_gan.data import Levels, decode_failure, describe, find_images, quiet_pillow, read_whole
+    from sle_gan.data import Levels, decode_failure, describe, open_source, quiet_pillow, read_whole
 
-    source = Path(arguments.input)
-    files, unread = ([source.name], []) if source.is_file() else find_images(source)
-    for file in unread:
+    pictures = open_source(arguments.input, arguments.image_column) if is_source(arguments.input) else None
+    single = Path(arguments.input)
+    files = list(pictures.names) if pictures else [single.name]
+    for file in pictures.left_out if pictures else ():
         print(f"skipped {file}")
-    folder = source.parent if source.is_file() else source
     channels = next(name for name, count in CHANNELS.items() if count == translator.channels)
     stems = [str(Path(file).with_suffix(".png")) for file in files]
     limits = parse_value_range(arguments.value_range)
@@ -181,7 +186,7 @@ def _read(arguments: argparse.Namespace, translator: Any) -> Pictures:
     for stem, file in zip(tqdm(stems, unit="picture", delay=2), files):
         try:
             with quiet_pillow():
-                picture, read = read_whole(folder / file, channels, limits)
+                picture, read = read_whole(pictures.picture(file) if pictures else single, channels, limits)
         except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
             tqdm.write(f"skipped {printable(file)}: {decode_failure(error)}")
             continue

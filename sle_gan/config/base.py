@@ -50,7 +50,16 @@ class TrainConfig:
     title: ClassVar[str]
     resolutions: ClassVar[tuple[int, ...]]
 
-    data_folder: str = option("", "folder with the pictures; subfolders are searched too", metavar="DIR", group=DATA)
+    data_folder: str = option(
+        "",
+        "the pictures: a folder with its subfolders, an archive (.zip, .tar, .tar.gz), or dataset:user/name"
+        "[@revision][:split], dataset:./folder",
+        metavar="PATH",
+        group=DATA,
+    )
+    image_column: str | None = option(
+        None, "of a dataset: that has several columns with images", metavar="NAME", group=DATA
+    )
     name: str = option("experiment", "name of the run: its folder within --output-folder", metavar="NAME", group=DATA)
     output_folder: str = option("runs", "where run folders are made", metavar="DIR", group=DATA)
     seed: int = option(
@@ -238,7 +247,7 @@ class TrainConfig:
 
     @property
     def folders(self) -> dict[str, str]:
-        """The folders with pictures by their flags, one for each domain of images that the GAN learns from."""
+        """The sources of pictures by their flags, one for each domain of images that the GAN learns from."""
         return {"--data-folder": self.data_folder}
 
     @property

@@ -37,8 +37,12 @@ class CycleGANConfig(TrainConfig):
     title: ClassVar[str] = "CycleGAN: pictures of one kind into another kind and back, without pairs"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512)
 
-    data_folder: str = option("", "folder with the pictures of domain A, with subfolders", metavar="DIR", group=DATA)
-    target_folder: str = option("", "folder with the pictures of domain B, with subfolders", metavar="DIR", group=DATA)
+    data_folder: str = option(
+        "", "the pictures of domain A: a folder, an archive or dataset:user/name", metavar="PATH", group=DATA
+    )
+    target_folder: str = option(
+        "", "the pictures of domain B: a folder, an archive or dataset:user/name", metavar="PATH", group=DATA
+    )
     resolution: int = option(256, "side of the images in pixels while training", group=NETWORKS, fixed=True)
     width: int = option(64, "the networks' channels at full resolution", group=NETWORKS, fixed=True)
     blocks: int = option(

@@ -1,4 +1,4 @@
-"""Pictures in, batches out: folder -> verified uint8 cache -> deterministic batches.
+"""Pictures in, batches out: folder, archive or data set -> verified uint8 cache -> deterministic batches.
 
 Nothing here knows a backend: only numpy, Pillow, tqdm and the standard library.
 """
@@ -19,6 +19,7 @@ from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
 from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE
 from sle_gan.data.sampler import batch_indices
+from sle_gan.data.sources import PictureSource, check_image_column, check_source, is_source, open_source
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -28,10 +29,13 @@ __all__ = [
     "BatchLoader",
     "Dataset",
     "Levels",
+    "PictureSource",
     "PixelSettings",
     "SkippedFile",
     "batch_indices",
     "cache_place",
+    "check_image_column",
+    "check_source",
     "cover_box",
     "decode_failure",
     "decode_image",
@@ -39,8 +43,10 @@ __all__ = [
     "default_cache_folder",
     "describe",
     "find_images",
+    "is_source",
     "load_dataset",
     "load_images",
+    "open_source",
     "quiet_pillow",
     "read_square",
     "read_whole",

@@ -1,4 +1,4 @@
-"""A folder of pictures as one uint8 array, decoded once."""
+"""A set of pictures as one uint8 array, decoded once."""
 
 import hashlib
 import math
@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, make_room, read_entry, size_limit
 from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_square
-from sle_gan.data.files import SkippedFile, checked_folder, content_hash, find_images
+from sle_gan.data.files import SkippedFile
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
+from sle_gan.data.sources import PictureSource, open_source
 from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import expanded, reason
 
@@ -26,13 +27,13 @@ _NAMED_IN_ERRORS = 3
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images of a folder.
+    """The images of a folder, an archive or a data set.
 
     images: uint8 (N, R, R, C), read-only, mapped from the cache (or in memory where there can be none).
     files: their N names, relative to `source`, with forward slashes, sorted.
     skipped: the files that gave no image, each with its reason.
     digest: hex; names and content of all files plus the settings. Equal digests mean equal images.
-    source: the folder.
+    source: what they are from, as it was given.
     notes: what is to be known of how pictures of more than 8 bits a channel were read, a sentence each.
     """
 
@@ -65,7 +66,7 @@ def cache_place(folder: str | os.PathLike[str] | None) -> Path | None:
 
 
 def load_dataset(
-    folder: str | os.PathLike[str],
+    source: str | os.PathLike[str] | PictureSource,
     resolution: int = 256,
     channels: str = "rgb",
     cache_folder: str | os.PathLike[str] | None = None,
@@ -73,15 +74,17 @@ def load_dataset(
     progress: bool = True,
     enlarge: str = "smooth",
     value_range: ValueRange | None = None,
+    image_column: str | None = None,
 ) -> Dataset:
-    """All pictures under a folder, as `decode_image` makes them: decoded the first time, mapped afterwards.
+    """All pictures of a source, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
     Where the cache cannot be written (no permission, a full disk, no home) the images stay in memory, with a
     warning; a damaged one is made anew. Before it is written, the least recently used entries go until all
     are within $SLE_GAN_CACHE_GB (default 20).
 
     Args:
-        folder: searched with its subfolders for jpg, png, webp, avif, bmp, gif and tiff, in any case.
+        source: a folder, searched with its subfolders for jpg, png, webp, avif, bmp, gif and tiff, in any case; an
+            archive (.zip, .tar, .tar.gz); or a data set, `dataset:user/name[@revision][:split]` or `dataset:./folder`.
         resolution: side R of the square that each picture is scaled to cover and cut to, in pixels.
         channels: "rgb", "grey" or "rgba".
         cache_folder: where decoded pictures are kept, keyed by the content of all files and the settings; by default
@@ -91,12 +94,13 @@ def load_dataset(
         enlarge: how smaller pictures grow: "smooth" (Lanczos), or "pixels", which stay squares.
         value_range: values that are black and white in pictures of 16 bits and more; by default all that the format
             can hold.
+        image_column: of a data set that has several columns with images.
 
     Returns:
         A `Dataset`: `images` uint8 (N, R, R, C), read-only; `files`, their names; `skipped`, those that gave no image.
 
     Raises:
-        UserError: if the folder is missing or holds no picture, if no file or less than half of them can be decoded,
+        UserError: if the source is missing or holds no picture, if no file or less than half of them can be decoded,
             or if an argument or $SLE_GAN_CACHE_GB is wrong.
 
     Example:
@@ -107,9 +111,9 @@ def load_dataset(
     """
     settings = PixelSettings(resolution, channels, enlarge, value_range)
     workers = worker_count(workers)
-    source = checked_folder(folder)
-    names, unlisted = find_images(source)
-    digest, unreadable = _digest(source, names, settings, progress)
+    opened = open_source(source, image_column)
+    names = list(opened.names)
+    digest, unreadable = _digest(opened, settings, progress)
     cache = _Cache(cache_place(cache_folder), size_limit())
     try:
         entry = read_entry(cache.folder, digest, settings.shape, names) if cache.folder else None
@@ -117,9 +121,9 @@ def load_dataset(
         warnings.warn(f"the cache entry {digest} in {cache.folder} is made anew: {error}", stacklevel=2)
         entry = None
     if entry is None:
-        entry = _decode(_Decoding(source, names, unreadable, settings, workers, progress), cache, digest)
+        entry = _decode(_Decoding(opened, names, unreadable, settings, workers, progress), cache, digest)
     images, files, skipped, notes = entry
-    return Dataset(images, tuple(files), (*unlisted, *skipped), digest, source, tuple(notes))
+    return Dataset(images, tuple(files), (*opened.left_out, *skipped), digest, Path(opened.where), tuple(notes))
 
 
 def load_images(
@@ -137,12 +141,12 @@ def load_images(
     names = [os.fspath(path) for path in paths]
     if not names:
         raise UserError("no pictures were given: expected at least one path")
-    decoding = _Decoding(Path(), names, {}, settings, worker_count(workers), progress)
+    decoding = _Decoding(None, names, {}, settings, worker_count(workers), progress)
     images, _, skipped, _ = _decode_to_memory(decoding)
     return images, tuple(skipped)
 
 
-def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progress: bool) -> tuple[str, dict[str, str]]:
+def _digest(source: PictureSource, settings: PixelSettings, progress: bool) -> tuple[str, dict[str, str]]:
     """The dataset's digest, and the reason for each file that cannot be read.
 
     Every byte is read at every start (0.2 s for 110 MB): sizes and times would be faster, but a copy or a
@@ -155,9 +159,9 @@ def _digest(source: Path, names: Sequence[str], settings: PixelSettings, progres
         total.update(settings.enlarge.encode())
     if settings.value_range:
         total.update(repr(settings.value_range).encode())
-    for name in tqdm(names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
+    for name in tqdm(source.names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
         try:
-            content = content_hash(source / name)
+            content = source.content_hash(name)
         except (OSError, ValueError) as error:
             content = unreadable[name] = decode_failure(error)
         # Names are part of it (they give the order), and so are reasons: a file may become readable later.
@@ -174,9 +178,9 @@ class _Cache(NamedTuple):
 
 @dataclass(frozen=True)
 class _Decoding:
-    """What to decode, and how."""
+    """What to decode, and how. Without a source the names are paths."""
 
-    source: Path
+    source: PictureSource | None
     names: Sequence[str]
     unreadable: dict[str, str]
     settings: PixelSettings
@@ -210,7 +214,7 @@ class _Decoding:
         if name in self.unreadable:
             return self.unreadable[name]
         try:
-            return read_square(self.source / name, self.settings)
+            return read_square(self.source.picture(name) if self.source else name, self.settings)
         except Exception as error:  # whatever Pillow raises on a hostile file becomes that file's reason
             return decode_failure(error)
 
@@ -218,7 +222,7 @@ class _Decoding:
         if 2 * len(skipped) <= len(self.names) and len(skipped) < len(self.names):
             return
         some = "; ".join(str(file) for file in skipped[:_NAMED_IN_ERRORS])
-        where = f" in {printable(str(self.source))!r}" if self.source != Path() else ""
+        where = f" in {printable(self.source.where)!r}" if self.source else ""
         more = "; ..." if len(skipped) > _NAMED_IN_ERRORS else ""
         raise UserError(
             f"{len(skipped)} of {counted(len(self.names), 'picture')} cannot be used ({some}{more}); "

@@ -1,4 +1,4 @@
-"""The two ways to read a folder for scoring: pictures as they are, or as training sees them."""
+"""The two ways to read pictures for scoring: pictures as they are, or as training sees them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from sle_gan.data import (
     SkippedFile,
     decode_failure,
     describe,
-    find_images,
+    open_source,
     read_square,
     read_whole,
 )
 from sle_gan.errors import UserError, counted
-from sle_gan.storage.paths import expanded
 
 
 class ImageFolder:
-    """The pictures under a folder, each decoded when it is asked for: a folder larger than memory is fine.
+    """The pictures of a folder, archive or data set, each decoded when it is asked for: more than memory holds is fine.
 
     At their own size by default. This is how pytorch-fid reads a folder: the extractor then resizes, so that
     nothing is resized twice. Unlike there, EXIF orientation is honoured, alpha lies over white, and 16-bit
     grey is scaled: the decoder is training's. With a resolution, exactly as training reads them
     (`sle_gan.data.decode_image`: cut square, antialiased), which is what a generator's images have to be
     compared with. A file that cannot be decoded is left out and listed in `skipped`; `unread` names what else
-    was found in the folder and is not used.
+    was found and is not used.
 
     Raises:
-        UserError: for a folder that is missing or holds no picture.
+        UserError: for a source that is missing or holds no picture.
     """
 
     def __init__(
@@ -44,18 +43,21 @@ class ImageFolder:
         channels: str = "rgb",
         enlarge: str = "smooth",
         value_range: tuple[float, float] | None = None,
+        image_column: str | None = None,
     ) -> None:
         """count: at most so many, drawn at random without repeats by `seed`; None for all.
 
         channels, enlarge: with a resolution, as in training; "grey" is repeated to three channels.
         value_range: values that are black and white in pictures of 16 bits and more, as in training.
+        image_column: of a data set with several.
         """
         if resolution is not None and not 8 <= resolution <= 4096:
             raise UserError(f"resolution {resolution}: expected 8 to 4096 pixels")
-        self.folder = Path(expanded(os.fspath(folder)))
+        self._source = open_source(folder, image_column)
+        self.folder = Path(self._source.where)
         self._square = None if resolution is None else PixelSettings(resolution, channels, enlarge, value_range)
         self._value_range = value_range
-        names, self.unread = find_images(self.folder)
+        names, self.unread = list(self._source.names), list(self._source.left_out)
         self.found = len(names)
         if count is not None and count < len(names):
             chosen = np.random.default_rng(seed).choice(len(names), count, replace=False)
@@ -66,10 +68,10 @@ class ImageFolder:
 
     def load(self, name: str) -> np.ndarray | None:
         """uint8 (H, W, 3), or None where the file gives no picture. May be called from several threads."""
-        path = self.folder / name
+        square = self._square
         try:
-            square = self._square
-            image, levels = read_square(path, square) if square else read_whole(path, "rgb", self._value_range)
+            file = self._source.picture(name)
+            image, levels = read_square(file, square) if square else read_whole(file, "rgb", self._value_range)
         except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
             self.skipped.append(SkippedFile(name, decode_failure(error)))
             return None

@@ -230,6 +230,7 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
             cache_folder=config.cache_folder,
             enlarge=config.enlarge,
             value_range=config.value_limits,
+            image_column=config.image_column,
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
