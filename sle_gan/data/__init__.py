@@ -11,6 +11,7 @@ from sle_gan.data.decode import (
     decode_image,
     decode_whole,
     quiet_pillow,
+    read_reduced,
     read_square,
     read_whole,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "load_images",
     "open_source",
     "quiet_pillow",
+    "read_reduced",
     "read_square",
     "read_whole",
 ]

@@ -30,6 +30,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,23 @@ def read_whole(path: Source, channels: str = "rgb", value_range: ValueRange | No
     """`decode_whole`, with how the values were read."""
     whole, levels = _read(path, checked_range(value_range))
     return Decoded(_to_array(whole, channels), levels)
+
+
+def read_reduced(path: Source, side: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """One picture whole and upright, uint8 (h, w, 3) with its shorter side at most `side`; and its own (width, height).
+
+    Reduced with antialiasing, never enlarged. Raises as `decode_image`.
+    """
+    with open_picture(path) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION_TAG, 1) in _TURNED:
+            width, height = height, width
+    whole, _ = _read(path, None, _DRAFT * side)
+    shorter = min(whole.size)
+    if shorter > side:
+        size = (max(1, round(whole.width * side / shorter)), max(1, round(whole.height * side / shorter)))
+        whole = whole.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return _to_array(whole, "rgb"), (width, height)
 
 
 @contextmanager
