@@ -11,18 +11,14 @@ counts as found where of it and its original no more than one was kept.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import io
 import json
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -174,3 +170,105 @@ def _window(rng: np.random.Generator) -> Image.Image:
 
 _EMPTY: tuple[Paint, ...] = (_noise, _grey_noise, _blank, _nearly_blank)
 _OTHER: tuple[Paint, ...] = (_page, _chart, _portrait, _bars, _board, _window)
+
+
+def read_table(folder: Path) -> dict[str, dict[str, str]]:
+    """pictures.csv by file."""
+    with (folder / "pictures.csv").open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def rates(rows: dict[str, dict[str, str]], faults: list[Planted], folder: Path) -> dict[str, Any]:
+    """The share of faults of each kind that was found, and which good pictures were dropped.
+
+    A good picture that was dropped as the near copy of another is confirmed where its pixels agree with those of the
+    other one after the best of some crops and mirroring: sets have copies of their own. The others are false.
+    """
+
+    def dropped(file: str | None) -> bool:
+        return file is not None and rows[file]["kept"] == "no"
+
+    found: dict[str, Any] = {}
+    for kind in dict.fromkeys(fault.kind for fault in faults):
+        own = [fault for fault in faults if fault.kind == kind]
+        found[kind] = sum(dropped(fault.file) or dropped(fault.original) for fault in own) / len(own)
+    touched = {fault.file for fault in faults} | {str(fault.original) for fault in faults}
+    good = [file for file in rows if file not in touched]
+    confirmed, false = [], []
+    for file in filter(dropped, good):
+        _, is_copy, other = rows[file]["reason"].partition(" copy of ")
+        agrees = is_copy and pixel_agreement(folder / file, folder / other) >= 0.9
+        (confirmed if agrees else false).append(file)
+    return {**found, "own_copies": len(confirmed), "false": len(false) / len(good), "false_files": false}
+
+
+def pixel_agreement(one: Path, other: Path) -> float:
+    """The best correlation of one picture's grey pixels with a crop of the other one, mirrored or not."""
+    return max(_best_crop(one, other), _best_crop(other, one))
+
+
+def _best_crop(one: Path, other: Path) -> float:
+    whole, image = (Image.open(path).convert("L") for path in (one, other))
+    best = -1.0
+    for turned in (image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+        for size in (1, 0.97, 0.94, 0.9, 0.86, 0.82):
+            for across in (0, 0.25, 0.5, 0.75, 1):
+                for down in (0, 0.25, 0.5, 0.75, 1) if size < 1 else (0,):
+                    left, top = across * (1 - size) * turned.width, down * (1 - size) * turned.height
+                    box = (left, top, left + size * turned.width, top + size * turned.height)
+                    best = max(best, _correlation(whole, turned, box))
+    return best
+
+
+def _correlation(whole: Image.Image, image: Image.Image, box: tuple[float, float, float, float]) -> float:
+    pixels = [
+        np.asarray(whole.resize((32, 32), Image.Resampling.BOX), np.float64).ravel(),
+        np.asarray(image.resize((32, 32), Image.Resampling.BOX, box=box), np.float64).ravel(),
+    ]
+    return float(np.corrcoef(*pixels)[0, 1])
+
+
+def likeness_rates(pictures: Path, class_size: int, draws: int, first: int = 60) -> np.ndarray:
+    """The share of the first pictures by `--like` with eight of a class that are of it, (classes, draws)."""
+    from sle_gan.curation import gather, rank_by_likeness
+    from sle_gan.data import open_source
+    from sle_gan.features import load_extractor
+
+    gathered = gather(open_source(pictures), load_extractor("efficientnet_lite0"))
+    classes = np.arange(len(gathered.names)) // class_size
+    rng = np.random.default_rng(0)
+    shares = np.zeros((classes.max() + 1, draws))
+    for kind in range(len(shares)):
+        for draw in range(draws):
+            examples = rng.choice(np.flatnonzero(classes == kind), 8, replace=False)
+            scores = rank_by_likeness(gathered.features, gathered.features[examples])
+            shares[kind, draw] = (classes[np.argsort(-scores)[:first]] == kind).mean()
+    return shares
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of .jpg")
+    parser.add_argument("--class-size", type=int, default=80)
+    parser.add_argument("--draws", type=int, default=5, help="of examples for each class")
+    options = parser.parse_args()
+    from sle_gan.cli import curate
+
+    with tempfile.TemporaryDirectory() as place:
+        folder, output = Path(place) / "planted", Path(place) / "out"
+        faults = plant(options.pictures, folder)
+        started = time.perf_counter()
+        curate.main(["--input", str(folder), "--output-folder", str(output)])
+        seconds = time.perf_counter() - started
+        found = rates(read_table(output), faults, folder)
+    shares = likeness_rates(options.pictures, options.class_size, options.draws)
+    like = {
+        "mean": float(shares.mean()),
+        "draws_of_80_percent": float((shares >= 0.8).mean()),
+        "by_class": shares.mean(1).round(3).tolist(),
+    }
+    print(json.dumps({"seconds": round(seconds, 1), "found": found, "like": like}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

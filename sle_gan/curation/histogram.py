@@ -6,8 +6,8 @@ import html
 
 import numpy as np
 
-_WIDTH, _HEIGHT, _BINS = 640, 150, 48
-_LEFT, _RIGHT, _TOP, _BOTTOM = 10, 10, 22, 22
+_WIDTH, _HEIGHT, _BINS = 640, 166, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 10, 10, 30, 30
 
 
 def histogram(values: np.ndarray, threshold: float | None, dropped_above: bool, form: str) -> str:
@@ -36,7 +36,7 @@ def histogram(values: np.ndarray, threshold: float | None, dropped_above: bool, 
             f'<rect class="{"out" if out else "in"}" {place} width="{step - 1:.1f}" height="{tall:.1f}">'
             f"<title>{html.escape(title)}</title></rect>"
         )
-    return _framed("".join(body), low, high, threshold, form)
+    return _framed("".join(body), (low, high), (values.min(), values.max()), threshold, form)
 
 
 def _range(values: np.ndarray, threshold: float | None) -> tuple[float, float]:
@@ -48,11 +48,14 @@ def _range(values: np.ndarray, threshold: float | None) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _framed(bars: str, low: float, high: float, threshold: float | None, form: str) -> str:
+def _framed(
+    bars: str, drawn: tuple[float, float], found: tuple[float, float], threshold: float | None, form: str
+) -> str:
+    low, high = drawn
     base = _HEIGHT - _BOTTOM
     labels = [
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">{low:{form}}</text>',
-        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{high:{form}}</text>',
+        f'<text x="{_LEFT}" y="{_HEIGHT - 8}">{found[0]:{form}}</text>',
+        f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">{found[1]:{form}}</text>',
     ]
     if threshold is not None:
         x = _LEFT + (threshold - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
@@ -60,7 +63,7 @@ def _framed(bars: str, low: float, high: float, threshold: float | None, form: s
         offset = -5 if anchor == "end" else 5
         labels.append(
             f'<line class="cut" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{base}"/>'
-            f'<text class="cut" x="{x + offset:.1f}" y="14" text-anchor="{anchor}">{threshold:g}</text>'
+            f'<text class="cut" x="{x + offset:.1f}" y="20" text-anchor="{anchor}">{threshold:g}</text>'
         )
     return (
         f'<svg class="histogram" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{bars}'

@@ -10,6 +10,7 @@ from sle_gan.curation.copies import centred
 _ROWS = 512
 _NEIGHBOURS = 20
 _ROUNDS = 30
+_STARTS = 4
 
 
 def unlikeness(features: np.ndarray) -> np.ndarray:
@@ -40,10 +41,20 @@ def default_clusters(count: int) -> int:
 
 
 def clusters(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """The kind of each picture by k-means of directions, int (N,): 0 is the largest one."""
+    """The kind of each picture by k-means of directions, the best of some starts; int (N,): 0 is the largest one."""
     units = centred(features)
     count = min(count, len(units))
-    centres = _first_centres(units, count, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    labels, _ = max((_one_run(units, count, rng) for _ in range(_STARTS)), key=lambda run: run[1])
+    sizes = np.bincount(labels, minlength=count)
+    rank = np.empty(count, np.int64)
+    rank[np.argsort(-sizes, kind="stable")] = np.arange(count)
+    return rank[labels]
+
+
+def _one_run(units: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Labels, and the mean cosine to the own centre."""
+    centres = _first_centres(units, count, rng)
     labels = np.full(len(units), -1)
     for _ in range(_ROUNDS):
         before, labels = labels, (units @ centres.T).argmax(1)
@@ -53,10 +64,7 @@ def clusters(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
         np.add.at(sums, labels, units)
         lengths = np.linalg.norm(sums, axis=1, keepdims=True)
         centres = np.where(lengths > 1e-9, sums / np.maximum(lengths, 1e-9), centres)
-    sizes = np.bincount(labels, minlength=count)
-    rank = np.empty(count, np.int64)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(count)
-    return rank[labels]
+    return labels, float((units * centres[labels]).sum(1).mean())
 
 
 def _first_centres(units: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -58,6 +58,8 @@ def structure(grey: np.ndarray) -> float:
     """Correlation between horizontal and vertical neighbours; 1 for a picture without any contrast."""
     image = Image.fromarray(grey)
     side = min(_MIDDLE, *image.size)
+    if side < 2:
+        return 1.0
     spots = np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float64)
     across = _correlation(spots[:, 1:], spots[:, :-1])
     return min(across, _correlation(spots[1:], spots[:-1]))

@@ -39,7 +39,7 @@ code { background: var(--ground); border-radius: 4px; padding: 1px 5px; font-siz
 svg.histogram { display: block; width: 100%; max-width: 720px; height: auto; margin: 10px 0 4px; }
 svg rect.in { fill: var(--in); } svg rect.out { fill: var(--out); }
 svg line.axis { stroke: var(--line); } svg line.cut { stroke: var(--out); stroke-width: 2; stroke-dasharray: 5 3; }
-svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg text.cut { fill: var(--out); font-weight: 600; }
+svg text { font: 14px system-ui, sans-serif; fill: var(--soft); } svg text.cut { fill: var(--out); font-weight: 600; }
 .pictures { display: flex; flex-wrap: wrap; gap: 10px; margin-top: 10px; }
 figure { margin: 0; max-width: 100%; }
 figure img { display: block; height: 96px; width: auto; max-width: 100%; object-fit: cover; border-radius: 5px;
@@ -53,7 +53,8 @@ figure.kept img { outline: 3px solid var(--good); outline-offset: -3px; }
 h3 { font-size: 15px; margin: 16px 0 0; }
 ul { padding-left: 20px; margin: 8px 0; } li { overflow-wrap: anywhere; }
 @media (max-width: 600px) { main { padding: 18px 12px 40px; } section { padding: 14px 12px; }
-  figure img { height: 76px; } .numbers { grid-template-columns: 1fr 1fr; } h1 { font-size: 24px; } }
+  figure img { height: 76px; } svg text { font-size: 24px; } .numbers { grid-template-columns: 1fr 1fr; }
+  h1 { font-size: 24px; } }
 """
 
 

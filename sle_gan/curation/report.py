@@ -206,11 +206,13 @@ def _kinds(gathered: Gathered, decision: Decision) -> _Part | None:
         title = f"Kind {kind + 1}: {counted(int(size), 'picture')}, {size / len(present):.0%}"
         rows.append((title, [_Shown(number, gathered.names[number]) for number in chosen]))
     intro = (
-        "<p class='soft'>How the kept pictures fall into kinds by their features. <code>--clusters N</code> says how "
-        "many; <code>--balance X</code> lets no kind have more than X times the median.</p>"
+        "<p class='soft'>How the kept pictures fall into kinds by their features. "
+        "<code>--clusters&nbsp;N</code> says how many; "
+        "<code>--balance&nbsp;X</code> lets no kind have more than X times the median.</p>"
     )
     if sizes[0] > 3 * np.median(sizes):
-        intro += f"<p>The largest kind has {sizes[0] / len(present):.0%} of all: <code>--balance 2</code> would even that.</p>"
+        share = f"{sizes[0] / len(present):.0%}"
+        intro += f"<p>The largest kind has {share} of all: <code>--balance 2</code> would even that.</p>"
     return _Part("kinds", "Kinds", counted(len(sizes), "kind"), intro, rows)
 
 

@@ -48,9 +48,9 @@ class ClipModel:
         except Exception as error:  # of keras-hub, of the hubs' clients, of the network: no common class
             why = shown(" ".join(str(error).split()), 160) or type(error).__name__
             raise UserError(
-                f"--clip {preset}: no CLIP can be loaded from it ({why}). Three ways to provide one: (1) go online once, "
-                f"for {DEFAULT_PRESET} is a download of 0.6 GB; (2) give the folder of a preset that was downloaded "
-                "elsewhere; (3) rank by pictures instead of words, with --like FOLDER"
+                f"--clip {preset}: no CLIP can be loaded from it ({why}). Three ways to go on: (1) go online once, for "
+                f"{DEFAULT_PRESET} is a download; (2) give the folder of a preset that was downloaded elsewhere; "
+                "(3) rank by pictures instead of words, with --like FOLDER"
             ) from error
         self.image = ClipImages(self._backbone, self._preprocessor, preset)
 

@@ -161,7 +161,7 @@ def test_links_in_tars_are_not_followed(tmp_path: Path) -> None:
 
 def test_junk_alone_is_one_line(tmp_path: Path) -> None:
     path = _zip(tmp_path / "x.zip", {f"{i}.dat": b"" for i in range(100_000)})
-    with pytest.raises(UserError, match="no pictures in .* which has 100,000 entries") as error:
+    with pytest.raises(UserError, match=r"no pictures in .* which has 100,000 entries") as error:
         open_source(path)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
 
@@ -325,7 +325,7 @@ def test_columns_and_splits(tmp_path: Path) -> None:
     one, other = _cells({"a.png": _png(0)}), _cells({"b.png": _png(1)})
     source = _parquet(tmp_path / "pq", "validation", left=one, right=other, text=["x"])
     _parquet(tmp_path / "pq", "test", left=other, right=one, text=["y"])
-    with pytest.raises(UserError, match="has the splits .*validation.*; say which"):
+    with pytest.raises(UserError, match=r"has the splits .*validation.*; say which"):
         open_source(source, "left")
     with pytest.raises(UserError, match="no such split; expected one of"):
         open_source(f"{source}:train", "left")
@@ -333,7 +333,7 @@ def test_columns_and_splits(tmp_path: Path) -> None:
         open_source(f"{source}:test")
     with pytest.raises(UserError, match="--image-column text: it holds no images"):
         open_source(f"{source}:test", "text")
-    with pytest.raises(UserError, match="--image-column top: .* has the columns left, right, text"):
+    with pytest.raises(UserError, match=r"--image-column top: .* has the columns left, right, text"):
         open_source(f"{source}:test", "top")
     assert open_source(f"{source}:test", "left").read("b.png") == _png(1)
     assert open_source(f"{source}:validation[:1]", "left").names == ["a.png"]
