@@ -63,7 +63,7 @@ def _framed(
         offset = -5 if anchor == "end" else 5
         labels.append(
             f'<line class="cut" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{base}"/>'
-            f'<text class="cut" x="{x + offset:.1f}" y="20" text-anchor="{anchor}">{threshold:g}</text>'
+            f'<text class="cut" x="{x + offset:.1f}" y="20" text-anchor="{anchor}">{threshold:.3g}</text>'
         )
     return (
         f'<svg class="histogram" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{bars}'

@@ -27,6 +27,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .count { color: var(--soft); font-variant-numeric: tabular-nums; }
 .count b { color: var(--out); }
 code { background: var(--ground); border-radius: 4px; padding: 1px 5px; font-size: 14px; overflow-wrap: anywhere; }
+code.flag { white-space: nowrap; }
 .numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin-top: 18px; }
 .numbers div { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 12px 16px; }
 .numbers b { display: block; font-size: 28px; line-height: 1.2; font-variant-numeric: tabular-nums; }
@@ -61,6 +62,11 @@ ul { padding-left: 20px; margin: 8px 0; } li { overflow-wrap: anywhere; }
 def text(value: str) -> str:
     """Text of any origin, safe within a page."""
     return html.escape(value if value.isprintable() else printable(value))
+
+
+def flag(words: str) -> str:
+    """A flag of the command, with its value, as it is typed."""
+    return f'<code class="flag">{text(words)}</code>'
 
 
 def page(title: str, body: str) -> str:

@@ -100,7 +100,7 @@ def _summary(gathered: Gathered, decision: Decision, parts: list[_Part]) -> str:
             flag = "--" + name.replace("_", "-")
             body += (
                 f"<p><b>{page.text(TITLES[name])}</b> dropped more than half of the set: this number is not right for "
-                f"such pictures. Give another one with <code>{flag}</code>, or <code>{flag} off</code>.</p>"
+                f"such pictures. Give another one with {page.flag(flag)}, or {page.flag(flag + ' off')}.</p>"
             )
     return page.section("Why pictures were dropped", counted(sum(counts.values()), "picture"), body)
 
@@ -116,7 +116,7 @@ def _shape(shape: Shape) -> str:
     words = (
         "Squares suit this set: no other shape keeps more than 2 % more."
         if shape.name == "1:1"
-        else f"A cut to {shape.name} (<code>--aspect {shape.name}</code>) keeps {shape.kept[shape.name]:.0%} of the "
+        else f"A cut to {shape.name} ({page.flag('--aspect ' + shape.name)}) keeps {shape.kept[shape.name]:.0%} of the "
         f"surface on average, a square {shape.kept['1:1']:.0%}."
     )
     return page.section("Shape", f"recommended: <b>{shape.name}</b>", f"<p>{words}</p>" + page.bars(rows), "shape")
@@ -131,13 +131,14 @@ def _rule(gathered: Gathered, decision: Decision, name: str) -> _Part | None:
     threshold = decision.thresholds.get(name)
     dropped = sorted(decision.dropped_by(name), key=lambda number: -values[number] if above else values[number])
     flag = "--" + name.replace("_", "-")
-    state = f"<code>{flag} {threshold:g}</code>" if threshold is not None else f"<code>{flag} off</code>"
+    state = page.flag(f"{flag} {threshold:g}" if threshold is not None else f"{flag} off")
     intro = f"<p class='soft'>{state} {page.text(_HELP[name])}</p>" + histogram(values, threshold, above, form)
     shown = [_Shown(number, f"{values[number]:{form}} {gathered.names[number]}") for number in dropped[:_PER_RULE]]
     rows = [("", shown)]
     if dropped:
         # What was only just kept says whether the number is right.
-        near = [number for number in np.flatnonzero(decision.kept) if np.isfinite(values[number])]
+        later = ("", *ORDER[ORDER.index(name) + 1 :])
+        near = [number for number, rule in enumerate(decision.rule) if rule in later and np.isfinite(values[number])]
         near.sort(key=lambda number: -values[number] if above else values[number])
         next_ones = [_Shown(number, f"{values[number]:{form}} {gathered.names[number]}") for number in near[:9]]
         rows.append(("Only just kept", next_ones))
@@ -151,7 +152,7 @@ def _dropped(count: int, shown: int) -> str:
 
 def _copies(gathered: Gathered, decision: Decision) -> _Part:
     values, threshold = decision.scores["near"], decision.thresholds.get("near")
-    state = f"<code>--near {threshold:g}</code>" if threshold is not None else "<code>--near off</code>"
+    state = page.flag(f"--near {threshold:g}" if threshold is not None else "--near off")
     intro = (
         f"<p class='soft'>{state} {page.text(_HELP['near'])}; of each group the largest picture is kept, with a green "
         "frame. The histogram shows how near the nearest other picture is, once exact copies are gone.</p>"
@@ -207,12 +208,12 @@ def _kinds(gathered: Gathered, decision: Decision) -> _Part | None:
         rows.append((title, [_Shown(number, gathered.names[number]) for number in chosen]))
     intro = (
         "<p class='soft'>How the kept pictures fall into kinds by their features. "
-        "<code>--clusters&nbsp;N</code> says how many; "
-        "<code>--balance&nbsp;X</code> lets no kind have more than X times the median.</p>"
+        f"{page.flag('--clusters N')} says how many; {page.flag('--balance X')} lets no kind have more than X times "
+        "the median.</p>"
     )
     if sizes[0] > 3 * np.median(sizes):
         share = f"{sizes[0] / len(present):.0%}"
-        intro += f"<p>The largest kind has {share} of all: <code>--balance 2</code> would even that.</p>"
+        intro += f"<p>The largest kind has {share} of all: {page.flag('--balance 2')} would even that.</p>"
     return _Part("kinds", "Kinds", counted(len(sizes), "kind"), intro, rows)
 
 

@@ -51,6 +51,6 @@ class PictureSource(ABC):
 
 def shared_folders(paths: Sequence[Sequence[str]]) -> int:
     """How many folders all files, given as parts of their paths, have in common."""
-    folders = [path[:-1] for path in paths]
-    first, last = min(folders, default=()), max(folders, default=())  # what these share, those between them do too
+    folders = [list(path[:-1]) for path in paths]
+    first, last = min(folders, default=[]), max(folders, default=[])  # what these share, those between them do too
     return next((i for i, (one, other) in enumerate(zip(first, last)) if one != other), min(len(first), len(last)))

@@ -39,7 +39,7 @@ class TarReader:
             try:
                 with tarfile.open(fileobj=file, mode="r:") as archive:
                     while (member := archive.next()) is not None:
-                        archive.members = []  # it would keep them all
+                        archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                         yield Entry(member.name, _kind(member), member.size, (member.offset_data,))
             except (tarfile.TarError, EOFError, UnicodeDecodeError, RecursionError) as error:
                 raise ValueError(f"it is no TAR file, or damaged ({error})") from error
