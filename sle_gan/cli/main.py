@@ -21,12 +21,13 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": Command("sle_gan.cli.train", "train a GAN on a folder of pictures"),
+    "train": Command("sle_gan.cli.train", "train a GAN on a set of pictures"),
     "generate": Command("sle_gan.cli.generate", "make pictures with a trained generator, or export it"),
     "evaluate": Command("sle_gan.cli.evaluate", "score generated pictures (FID, KID, precision, recall), find copies"),
     "translate": Command("sle_gan.cli.translate", "translate pictures with a trained CycleGAN"),
     "convert": Command("sle_gan.cli.convert", "read PyTorch checkpoints, and write FastGAN's"),
     "share": Command("sle_gan.cli.share", "make a folder or a hub repository of a trained generator"),
+    "curate": Command("sle_gan.cli.curate", "look through pictures: copies, blurred, empty and foreign ones"),
     "tiles": Command("sle_gan.cli.tiles", "cut a sheet of sprites into pictures to train on"),
 }
 

@@ -83,7 +83,8 @@ def check_source(flag: str, text: str) -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"{flag} {text} cannot be read: {error}") from error
     if not found:
-        what = "is no folder or archive" if exists else "is no folder: there is nothing of that name"
+        missing = "does not exist" if is_archive(text) else "is no folder: there is nothing of that name"
+        what = "is no folder or archive" if exists else missing
         raise UserError(
             f"{flag} {text} {what}; give a folder with your pictures, an archive ({', '.join(SUFFIXES)}) or "
             f"{PREFIX}user/name"
