@@ -12,10 +12,9 @@ from sle_gan.cli.common import Parser, add_engine_flag, import_engine_to_compute
 from sle_gan.curation.rank import split_texts
 from sle_gan.curation.rules import Rules
 from sle_gan.data.sources import PictureSource, check_image_column, check_source, open_source
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
-from sle_gan.paths import check_output_folder
-from sle_gan.words import counted
+from sle_gan.storage.paths import check_output_folder
 
 if TYPE_CHECKING:
     from sle_gan.curation import Decision, Gathered, Ranking

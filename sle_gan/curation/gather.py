@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from sle_gan.curation.measures import SIDE, Measures, measure
 from sle_gan.data import PictureSource, SkippedFile, decode_failure, quiet_pillow, read_reduced
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, counted
 from sle_gan.features import FeatureExtractor
-from sle_gan.words import counted
 
 
 @dataclass(frozen=True)

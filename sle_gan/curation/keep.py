@@ -11,8 +11,8 @@ from sle_gan.curation.gather import Gathered
 from sle_gan.data import PictureSource
 from sle_gan.data.files import IMAGE_SUFFIXES
 from sle_gan.errors import UserError, printable
-from sle_gan.files import atomic_path
-from sle_gan.paths import check_output_folder
+from sle_gan.storage.atomic import atomic_path
+from sle_gan.storage.paths import check_output_folder
 
 _KINDS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"BM": ".bmp"}
 _KINDS |= {b"II*\0": ".tif", b"MM\0*": ".tif"}

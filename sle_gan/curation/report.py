@@ -15,8 +15,8 @@ from sle_gan.curation.histogram import histogram
 from sle_gan.curation.rules import Ranking, Rules
 from sle_gan.curation.shapes import Shape, recommend_shape
 from sle_gan.curation.thumbnails import thumbnails
-from sle_gan.files import atomic_path
-from sle_gan.words import counted
+from sle_gan.errors import counted
+from sle_gan.storage.atomic import atomic_path
 
 _PER_RULE = 36
 _GROUPS = 40

@@ -9,7 +9,7 @@ from pathlib import Path
 from sle_gan.curation.decide import Decision
 from sle_gan.curation.gather import Gathered
 from sle_gan.errors import printable
-from sle_gan.files import atomic_path
+from sle_gan.storage.atomic import atomic_path
 
 _FIRST = ("file", "kept", "reason", "group", "cluster", "width", "height")
 

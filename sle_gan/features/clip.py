@@ -15,7 +15,7 @@ import numpy as np
 
 from sle_gan.errors import UserError, shown
 from sle_gan.features.base import FeatureExtractor, plain_keras
-from sle_gan.paths import expanded
+from sle_gan.storage.paths import expanded
 
 DEFAULT_PRESET = "clip_vit_base_patch32"
 
