@@ -10,7 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, ProjectedConfig, SLEGANConfig
+    from sle_gan.config.cyclegan import CycleGANConfig
+    from sle_gan.config.dcgan import DCGANConfig
+    from sle_gan.config.lightweight import LightweightConfig
+    from sle_gan.config.projected import ProjectedConfig
+    from sle_gan.config.slegan import SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CycleGANConfig": "config",
-    "DCGANConfig": "config",
+    "CycleGANConfig": "config.cyclegan",
+    "DCGANConfig": "config.dcgan",
     "Discriminator": "models",
     "Generator": "models",
-    "LightweightConfig": "config",
-    "ProjectedConfig": "config",
-    "SLEGANConfig": "config",
+    "LightweightConfig": "config.lightweight",
+    "ProjectedConfig": "config.projected",
+    "SLEGANConfig": "config.slegan",
     "TrainingStopped": "errors",
     "UserError": "errors",
     "convert_fastgan": "convert",

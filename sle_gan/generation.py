@@ -14,7 +14,7 @@ import numpy as np
 
 from sle_gan import engine, pixels, weights
 from sle_gan.errors import UserError
-from sle_gan.models import generator_class
+from sle_gan.gans import GANS, find_network, network_class
 from sle_gan.models.folded import Folded, Stage, TensorOperations, Weights, run
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
@@ -42,7 +42,7 @@ class ImageGenerator(Protocol):
 
 
 def load_generator(path: str | Path) -> Any:
-    """Builds the network that a weights file names; see `sle_gan.models.GENERATORS`.
+    """Builds the network that a weights file names; see `sle_gan.gans`.
 
     Args:
         path: a generator_weights.h5, or a PyTorch checkpoint of FastGAN (.pth) or of huggan's lightweight GAN
@@ -100,10 +100,10 @@ def _read(path: str | Path) -> tuple[Any, dict[str, Any], dict[str, np.ndarray],
         name, architecture, arrays = convert_torch(path)["generator"]
     else:
         name, architecture, arrays = weights.read(path)
-    make, described = generator_class(name), weights.describe(name, architecture)
-    if make is None:
+    gan, described = find_network(name), weights.describe(name, architecture)
+    if gan is None or not GANS[gan].networks[name].from_latents:
         raise UserError(f"{path} holds {described}, not a generator")
-    return make, architecture, arrays, described
+    return network_class(name), architecture, arrays, described
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:

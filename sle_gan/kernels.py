@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from sle_gan.gans import GANS, find_network
 from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
 
 Kernel = tuple[str, tuple[int, ...]]  # without "/kernel" at its path's end
@@ -49,9 +50,7 @@ def kernels(network: str, architecture: Any) -> Iterator[Kernel]:
     Raises:
         ValueError: for a network that there is not, or arguments that it does not have.
     """
-    make = _KERNELS.get(network)
-    if make is None:
-        raise ValueError(f"the networks are {', '.join(_KERNELS)}")
+    make = _function(network)
     _check_arguments(make, architecture)
     for path, shape in make(**architecture):
         yield f"{path}/kernel", shape
@@ -59,7 +58,15 @@ def kernels(network: str, architecture: Any) -> Iterator[Kernel]:
 
 def arguments(network: str) -> list[str]:
     """The names of a network's arguments."""
-    return list(inspect.signature(_KERNELS[network]).parameters)
+    return list(inspect.signature(_function(network)).parameters)
+
+
+def _function(network: str) -> Callable[..., Iterator[Kernel]]:
+    """What gives the kernels of a network, by the name of its class. Raises a ValueError where there is none."""
+    gan = find_network(network)
+    if gan is None:
+        raise ValueError(f"the networks are {', '.join(name for each in GANS.values() for name in each.networks)}")
+    return GANS[gan].networks[network].kernels
 
 
 def _check_arguments(make: Callable[..., Any], architecture: Any) -> None:
@@ -270,16 +277,3 @@ def _projected_discriminator(resolution: int, map_channels: list[int], width: in
             yield f"head_{head}_down_{i}/conv", (4, 4, before, count)
             before = count
         yield f"head_{head}_to_logits", (4, 4, before, 1)
-
-
-_KERNELS: dict[str, Callable[..., Iterator[Kernel]]] = {
-    "Generator": _generator,
-    "Discriminator": _discriminator,
-    "DCGANGenerator": _dcgan_generator,
-    "DCGANDiscriminator": _dcgan_discriminator,
-    "LightweightGenerator": _lightweight_generator,
-    "LightweightDiscriminator": _lightweight_discriminator,
-    "ResNetGenerator": _translator,
-    "PatchDiscriminator": _patch_discriminator,
-    "ProjectedDiscriminator": _projected_discriminator,
-}

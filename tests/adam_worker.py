@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.engine import Devices, RandomStream
 from sle_gan.gans.optimizers import Accumulator, adam
 

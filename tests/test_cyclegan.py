@@ -12,8 +12,7 @@ import pytest
 from keras import ops
 from test_cyclegan_models import torch_network
 
-from sle_gan import augment, engine, pixels, weights
-from sle_gan.config import CycleGANConfig
+from sle_gan import CycleGANConfig, augment, engine, pixels, weights
 from sle_gan.convert import cyclegan as conversion
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError

@@ -17,8 +17,7 @@ from PIL import Image
 from state import assert_each_phase_moves_its_own, numbers
 
 import sle_gan
-from sle_gan import augment, losses, pixels
-from sle_gan.config import DCGANConfig
+from sle_gan import DCGANConfig, augment, losses, pixels
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans import make_gan

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sle_gan.config import CONFIGS, SLEGANConfig, read_config_file
+from sle_gan import SLEGANConfig
+from sle_gan.config import CONFIGS, read_config_file
 from sle_gan.convert import save_fastgan
 from sle_gan.errors import UserError
 from sle_gan.hub.files import read_config

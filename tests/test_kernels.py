@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sle_gan.kernels import _KERNELS, kernels
-from sle_gan.models import Discriminator, Generator, Network
+from sle_gan.gans import GANS
+from sle_gan.kernels import kernels
+from sle_gan.models import Discriminator, Generator
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
+from sle_gan.models.network import Network
 from sle_gan.models.projected import ProjectedDiscriminator
 from sle_gan.weights import variables_by_path
 
@@ -42,8 +44,9 @@ def test_every_network_is_known() -> None:
     def subclasses(kind: type) -> set[str]:
         return {name for each in kind.__subclasses__() for name in (each.__name__, *subclasses(each))}
 
-    assert {name for name in subclasses(Network) if not name.startswith("_")} <= _KERNELS.keys()
-    assert {network.__name__ for network, _ in variants()} == _KERNELS.keys()
+    known = {name for description in GANS.values() for name in description.networks}
+    assert {name for name in subclasses(Network) if not name.startswith("_")} <= known
+    assert {network.__name__ for network, _ in variants()} == known
 
 
 @pytest.mark.parametrize(("network", "arguments"), variants())

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan import files, weights
+from sle_gan import SLEGANConfig, files, weights
 from sle_gan.cli.common import lasting_console
-from sle_gan.config import SLEGANConfig
 from sle_gan.errors import TrainingStopped
 from sle_gan.files import AppendedFile, new_hdf5
 from sle_gan.gans import make_gan

@@ -16,9 +16,8 @@ from PIL import Image
 from state import moved, numbers
 
 import sle_gan
-from sle_gan import augment, engine, losses, pixels
+from sle_gan import LightweightConfig, augment, engine, losses, pixels
 from sle_gan.cli import convert, generate, train
-from sle_gan.config import LightweightConfig
 from sle_gan.convert.layouts import read_torch
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError

@@ -11,8 +11,8 @@ from keras import ops
 from state import numbers
 from tiny_gans import CONFIGS as TINY
 
-from sle_gan import engine, losses
-from sle_gan.config import DCGANConfig, TrainConfig
+from sle_gan import DCGANConfig, engine, losses
+from sle_gan.config import TrainConfig
 from sle_gan.engine import RandomStream
 from sle_gan.gans import make_gan, overfitting
 from sle_gan.gans.overfitting import Augmentation, LeCam, mean_sign

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from helpers import TINY
 
+from sle_gan import SLEGANConfig
 from sle_gan.cli import train
-from sle_gan.config import SLEGANConfig
 from sle_gan.metrics import Scores
 from sle_gan.training import loop, run
 from sle_gan.training.checkpoints import CheckpointFolder, read_meta

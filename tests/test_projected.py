@@ -14,8 +14,7 @@ from helpers import assert_refused, run
 from keras import ops
 from tiny_features import TinyMaps
 
-from sle_gan import engine
-from sle_gan.config import ProjectedConfig
+from sle_gan import ProjectedConfig, engine
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans.projected import SCALES, ProjectedGAN, to_rgb

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.hub import generator_file, local_folder
 from sle_gan.models import Discriminator, Generator

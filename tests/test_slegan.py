@@ -12,8 +12,7 @@ from descent import assert_same_updates, descend, use_sgd
 from keras import ops
 from state import assert_each_phase_moves_its_own, numbers
 
-from sle_gan import augment, pixels
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig, augment, pixels
 from sle_gan.engine import RandomStream
 from sle_gan.gans import make_gan
 from sle_gan.gans.slegan import SLEGAN

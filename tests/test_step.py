@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from sle_gan import engine
-from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig, engine
 from sle_gan.engine import nvidia
-from sle_gan.gans import GAN, make_gan
+from sle_gan.gans import make_gan
+from sle_gan.gans.base import GAN
 from sle_gan.gans.optimizers import Accumulator, ScaledAdam, adam, compute_precision, cotangents
 from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
 from sle_gan.training.loop import Trainer

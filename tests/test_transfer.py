@@ -10,10 +10,10 @@ import pytest
 from helpers import TINY, assert_refused, run
 from keras import ops
 
-from sle_gan import engine, weights
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig, engine, weights
 from sle_gan.errors import UserError
-from sle_gan.gans import GAN, make_gan
+from sle_gan.gans import make_gan
+from sle_gan.gans.base import GAN
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import RunFolder
 from sle_gan.training.step import compile_step

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
 from sle_gan.gans import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size

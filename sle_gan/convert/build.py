@@ -5,16 +5,8 @@ from __future__ import annotations
 from sle_gan import weights
 from sle_gan.convert.fastgan import Converted
 from sle_gan.errors import UserError
-from sle_gan.models import Discriminator, Generator
-from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
+from sle_gan.gans import network_class
 from sle_gan.models.network import Network
-
-_NETWORKS: dict[str, type[Network]] = {
-    "Generator": Generator,
-    "Discriminator": Discriminator,
-    "LightweightGenerator": LightweightGenerator,
-    "LightweightDiscriminator": LightweightDiscriminator,
-}
 
 
 def build_network(converted: Converted, source: str) -> Network:
@@ -25,7 +17,7 @@ def build_network(converted: Converted, source: str) -> Network:
     """
     name, architecture, arrays = converted
     try:
-        network = _NETWORKS[name](**architecture)
+        network = network_class(name)(**architecture)
     except ValueError as error:
         described = weights.describe(name, architecture)
         raise UserError(f"{source} holds {described}, which this version cannot build: {error}") from error

@@ -1,25 +1,64 @@
-"""A GAN = networks + optimizers + one train step."""
+"""The GANs. This module names them once and imports no backend.
+
+Everything else follows from a GAN's `DESCRIPTION` (see `sle_gan.descriptions.base`): command-line flags, the kernels
+that a weights file must have, which networks a checkpoint holds.
+"""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from sle_gan.config import TrainConfig
-from sle_gan.gans.base import GAN
+if TYPE_CHECKING:
+    from sle_gan.config.base import TrainConfig
+    from sle_gan.descriptions.base import Description
+    from sle_gan.gans.base import GAN
 
-# Model name -> module and class; a GAN is imported when it is made.
-GANS = {
-    "slegan": ("slegan", "SLEGAN"),
-    "dcgan": ("dcgan", "DCGAN"),
-    "cyclegan": ("cyclegan", "CycleGAN"),
-    "lightweight": ("lightweight", "LightweightGAN"),
-    "projected": ("projected", "ProjectedGAN"),
-}
+NAMES = (
+    "slegan",
+    "dcgan",
+    "cyclegan",
+    "lightweight",
+    "projected",
+)
 
-__all__ = ["GAN", "GANS", "make_gan"]
+__all__ = ["GANS", "NAMES", "find_network", "make_gan", "network_class"]
+
+
+class _Descriptions(Mapping[str, "Description"]):
+    """The descriptions by the GANs' names, each imported when it is first asked for."""
+
+    def __getitem__(self, name: str) -> Description:
+        if name not in NAMES:
+            raise KeyError(name)
+        return importlib.import_module(f"sle_gan.descriptions.{name}").DESCRIPTION
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
+GANS: Mapping[str, Description] = _Descriptions()
 
 
 def make_gan(config: TrainConfig) -> GAN:
-    """The GAN that the settings are of."""
-    module, name = GANS[config.model]
-    return getattr(importlib.import_module(f"sle_gan.gans.{module}"), name).create(config)
+    """The GAN that the settings are of. Starts a backend."""
+    return _load(*GANS[config.model].gan).create(config)
+
+
+def find_network(name: str) -> str | None:
+    """The name of the GAN that a class of networks belongs to; None where there is no such class."""
+    return next((gan for gan in GANS if name in GANS[gan].networks), None)
+
+
+def network_class(name: str) -> Any:
+    """A class of networks by its name, as weights files give it; None where there is none. Starts a backend."""
+    gan = find_network(name)
+    return _load(GANS[gan].networks[name].module, name) if gan else None
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)

@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 
 from sle_gan import augment, engine, losses, pixels
-from sle_gan.config import CHANNELS, CycleGANConfig
+from sle_gan.config import CHANNELS
+from sle_gan.config.cyclegan import CycleGANConfig
 from sle_gan.errors import UserError
 from sle_gan.gans.base import GAN, Batch, Judged, Phase
 from sle_gan.gans.image_pool import ImagePool

@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine, losses, pixels
-from sle_gan.config import CHANNELS, LightweightConfig
+from sle_gan.config import CHANNELS
+from sle_gan.config.lightweight import LightweightConfig
 from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import cotangents

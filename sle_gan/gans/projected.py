@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine, losses
-from sle_gan.config import ProjectedConfig
+from sle_gan.config.projected import ProjectedConfig
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
 from sle_gan.gans.base import Judged, Phase

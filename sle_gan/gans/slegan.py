@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine, losses, pixels
-from sle_gan.config import CHANNELS, SLEGANConfig
+from sle_gan.config import CHANNELS
+from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
 from sle_gan.gans.base import Judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sle_gan import engine
 from sle_gan.commands import command_line, resume_line, tensorboard_line
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.loop import Outcome
 from sle_gan.training.optional import is_installed

@@ -8,7 +8,7 @@ import numpy as np
 
 from sle_gan import weights
 from sle_gan.errors import UserError
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.training import checkpoints
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.run_folder import RunFolder

@@ -11,7 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan import weights
-from sle_gan.config import CHANNELS, SLEGANConfig
+from sle_gan.config import CHANNELS
+from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
 from sle_gan.errors import UserError, shown
 from sle_gan.training import checkpoints

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sle_gan import engine
 from sle_gan.data import BatchLoader, Dataset
 from sle_gan.errors import TrainingStopped
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.evaluation import Best, Evaluation
 from sle_gan.training.exports import write_exports

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sle_gan.data import Dataset
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.metrics import Neighbours, Scorer, find_neighbours
 from sle_gan.metrics.scoring import as_rgb
 from sle_gan.sheets import Cell, fitted, neighbour_sheet

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from sle_gan import engine, pixels
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.pictures import make_grid
 
 

@@ -18,7 +18,8 @@ from sle_gan.config import TrainConfig, flag
 from sle_gan.convert import convert_torch, cyclegan, is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import TrainingStopped, UserError
-from sle_gan.gans import GAN, make_gan
+from sle_gan.gans import make_gan
+from sle_gan.gans.base import GAN
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.training import listeners, transfer

@@ -10,7 +10,7 @@ import numpy as np
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 
 # A batch: for each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
 Batch = Sequence[np.ndarray]

@@ -19,6 +19,7 @@ from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
 from sle_gan.convert import is_torch_file, read_torch
 from sle_gan.errors import UserError
+from sle_gan.gans import GANS, find_network
 from sle_gan.hub import local_folder
 from sle_gan.hub.files import PYTORCH
 from sle_gan.kernels import arguments
@@ -27,25 +28,11 @@ from sle_gan.training.run_folder import read_run
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
-    from sle_gan.gans import GAN
+    from sle_gan.gans.base import GAN
     from sle_gan.models.network import Network
 
 Arrays = Mapping[str, np.ndarray]
 _AVERAGED = "_ema"  # ends the name of a network that is the average of another
-# The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
-_MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
-
-# The networks in each GAN's checkpoints, but for averages.
-_NETWORKS: dict[str, dict[str, str]] = {
-    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
-    "projected": {"generator": "Generator"},  # who judges differs from run to run
-    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
-    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
-    "cyclegan": {
-        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
-        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
-    },
-}
 
 
 class Part(NamedTuple):
@@ -133,7 +120,8 @@ def _read_weights(init_from: str, files: Sequence[Path]) -> Source:
     for file in files:
         network, architecture, arrays = weights.read(file)
         settings |= _settings(architecture)
-        model = _MODELS.get(network, model)
+        gan = find_network(network)
+        model = gan if gan and GANS[gan].owns_weights else model
         parts.append(Part(file.name, network, arrays))
     return Source(init_from, model, settings, parts)
 
@@ -150,7 +138,7 @@ def _read_torch(init_from: str, file: Path) -> Source:
 def _read_run(init_from: str, path: Path, settings_only: bool) -> Source:
     config, file = read_run(path)
     shapes = _by_network(checkpoints.read_shapes(file))
-    for key, network in _NETWORKS[config.model].items():
+    for key, network in GANS[config.model].checkpoint.items():
         # Settings that are not those of the weights would make networks of any size.
         weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)
     networks = {} if settings_only else _by_network(checkpoints.read(file)[1])

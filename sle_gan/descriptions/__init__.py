@@ -1,0 +1,1 @@
+"""What each GAN consists of, without a backend; a module for each."""
