@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sle_gan.config.cyclegan import CycleGANConfig
-    from sle_gan.config.dcgan import DCGANConfig
     from sle_gan.config.lightweight import LightweightConfig
     from sle_gan.config.projected import ProjectedConfig
     from sle_gan.config.slegan import SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
+    from sle_gan.gans.dcgan.config import DCGANConfig
     from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
     from sle_gan.models import Discriminator, Generator
     from sle_gan.sharing.save import from_pretrained, push_to_hub, save_pretrained
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "CycleGANConfig": "config.cyclegan",
-    "DCGANConfig": "config.dcgan",
+    "DCGANConfig": "gans.dcgan.config",
     "Discriminator": "models",
     "Generator": "models",
     "LightweightConfig": "config.lightweight",

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sle_gan.gans import GANS, find_network
+from sle_gan.gans.description import Kernel
 from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
-
-Kernel = tuple[str, tuple[int, ...]]  # without "/kernel" at its path's end
 
 # SLE-GAN's generator. Channels of the maps by their size, as multiples of the width.
 GENERATOR_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
@@ -154,24 +153,6 @@ def _discriminator(input_resolution: int, width: int, channels: int) -> Iterator
                 yield f"decode_{name}/up_{size}/up", (3, 3, source, 2 * count)
                 source = count
         yield f"decode_{name}/to_image", (3, 3, source, channels)
-
-
-def _dcgan_generator(output_resolution: int, width: int, latent: int, channels: int) -> Iterator[Kernel]:
-    multiple = output_resolution // 8  # of the width, of the 4x4 map
-    yield "project", (latent, 16 * multiple * width)
-    while multiple > 1:
-        multiple //= 2
-        yield f"up_{multiple}", (4, 4, multiple * width, 2 * multiple * width)
-    yield "to_image", (4, 4, channels, width)
-
-
-def _dcgan_discriminator(input_resolution: int, width: int, channels: int) -> Iterator[Kernel]:
-    yield "down_1", (4, 4, channels, width)
-    multiple = 1
-    while multiple < input_resolution // 8:
-        multiple *= 2
-        yield f"down_{multiple}", (4, 4, multiple // 2 * width, multiple * width)
-    yield "to_logit", (16 * multiple * width, 1)
 
 
 def _lightweight_generator(

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
 
 RESOLUTIONS = (32, 64, 128)
 

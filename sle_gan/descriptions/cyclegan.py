@@ -2,7 +2,7 @@
 
 from sle_gan import kernels
 from sle_gan.config.cyclegan import CycleGANConfig
-from sle_gan.descriptions.base import Description, NetworkDescription
+from sle_gan.gans.description import Description, NetworkDescription
 
 DESCRIPTION = Description(
     config=CycleGANConfig,

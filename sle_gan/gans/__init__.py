@@ -1,6 +1,6 @@
 """The GANs. This module names them once and imports no backend.
 
-Everything else follows from a GAN's `DESCRIPTION` (see `sle_gan.descriptions.base`): command-line flags, the kernels
+Everything else follows from a GAN's `DESCRIPTION` (see `sle_gan.gans.description`): command-line flags, the kernels
 that a weights file must have, which networks a checkpoint holds.
 """
 
@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sle_gan.config.base import TrainConfig
-    from sle_gan.descriptions.base import Description
     from sle_gan.gans.base import GAN
+    from sle_gan.gans.description import Description
 
-NAMES = (
-    "slegan",
-    "dcgan",
-    "cyclegan",
-    "lightweight",
-    "projected",
-)
+_PLACES = {
+    "slegan": "sle_gan.descriptions.slegan",
+    "dcgan": "sle_gan.gans.dcgan",
+    "cyclegan": "sle_gan.descriptions.cyclegan",
+    "lightweight": "sle_gan.descriptions.lightweight",
+    "projected": "sle_gan.descriptions.projected",
+}
+NAMES = tuple(_PLACES)
 
 __all__ = ["GANS", "NAMES", "find_network", "make_gan", "network_class"]
 
@@ -32,7 +33,7 @@ class _Descriptions(Mapping[str, "Description"]):
     def __getitem__(self, name: str) -> Description:
         if name not in NAMES:
             raise KeyError(name)
-        return importlib.import_module(f"sle_gan.descriptions.{name}").DESCRIPTION
+        return importlib.import_module(_PLACES[name]).DESCRIPTION
 
     def __iter__(self) -> Iterator[str]:
         return iter(NAMES)

@@ -10,10 +10,10 @@ from keras import ops
 
 from sle_gan import augment, engine, losses
 from sle_gan.config import CHANNELS
-from sle_gan.config.dcgan import DCGANConfig
 from sle_gan.gans.base import Judged
+from sle_gan.gans.dcgan.config import DCGANConfig
+from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
 from sle_gan.gans.latent import Judgement, LatentGAN
-from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
 
 
 class DCGAN(LatentGAN):
