@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from sle_gan.config.cyclegan import CycleGANConfig
     from sle_gan.config.lightweight import LightweightConfig
     from sle_gan.config.projected import ProjectedConfig
-    from sle_gan.config.slegan import SLEGANConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
     from sle_gan.gans.dcgan.config import DCGANConfig
+    from sle_gan.gans.slegan.config import SLEGANConfig
+    from sle_gan.gans.slegan.discriminator import Discriminator
+    from sle_gan.gans.slegan.generator import Generator
     from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
-    from sle_gan.models import Discriminator, Generator
     from sle_gan.sharing.save import from_pretrained, push_to_hub, save_pretrained
 
 __version__ = "0.1.0"
@@ -27,11 +28,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "CycleGANConfig": "config.cyclegan",
     "DCGANConfig": "gans.dcgan.config",
-    "Discriminator": "models",
-    "Generator": "models",
+    "Discriminator": "gans.slegan.discriminator",
+    "Generator": "gans.slegan.generator",
     "LightweightConfig": "config.lightweight",
     "ProjectedConfig": "config.projected",
-    "SLEGANConfig": "config.slegan",
+    "SLEGANConfig": "gans.slegan.config",
     "TrainingStopped": "errors",
     "UserError": "errors",
     "convert_fastgan": "convert",

@@ -14,9 +14,8 @@ from helpers import assert_refused, run
 from keras import ops
 
 import sle_gan
-from sle_gan import weights
+from sle_gan import Discriminator, Generator, weights
 from sle_gan.convert import Adam, Converted, convert_fastgan, read_fastgan, save_fastgan
-from sle_gan.models import Discriminator, Generator
 
 
 def converted(network: Any) -> Converted:

@@ -18,12 +18,12 @@ from keras import ops
 from PIL import Image
 
 import sle_gan
+from sle_gan import Discriminator, Generator
 from sle_gan.convert import Adam, Converted, read_fastgan, save_fastgan, trained_paths
 from sle_gan.gans import make_gan
-from sle_gan.models import Discriminator, Generator
 from sle_gan.pictures import make_grid
 from sle_gan.training import checkpoints
-from sle_gan.training.fastgan import import_run, read_exported
+from sle_gan.training.fastgan_runs import import_run, read_exported
 from sle_gan.training.listeners import read_log
 from sle_gan.training.run_folder import read_run
 from sle_gan.weights import variables_by_path

@@ -9,11 +9,11 @@ import pytest
 from keras import ops
 
 import sle_gan
-from sle_gan import engine, generation, pixels, weights
+from sle_gan import Generator, engine, generation, pixels, weights
 from sle_gan.errors import UserError
 from sle_gan.gans.dcgan.networks import DCGANGenerator
-from sle_gan.models import Generator, upsampling
 from sle_gan.models import folded as folding
+from sle_gan.models import upsampling
 from sle_gan.models.folded import Folded, TensorOperations, run
 
 

@@ -16,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sle_gan
-from sle_gan import weights
-from sle_gan.models import Generator
+from sle_gan import Generator, weights
 from sle_gan.models.cyclegan import ResNetGenerator
-from sle_gan.training.fastgan import read_exported
+from sle_gan.training.fastgan_runs import read_exported
 from sle_gan.training.transfer import source_settings
 from sle_gan.translation import load_translator
 

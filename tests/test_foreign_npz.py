@@ -15,16 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sle_gan import SLEGANConfig
+from sle_gan import Discriminator, Generator, SLEGANConfig
 from sle_gan.config import CONFIGS, read_config_file
 from sle_gan.convert import save_fastgan
 from sle_gan.errors import UserError
 from sle_gan.hub.files import read_config
 from sle_gan.json_objects import parse_object
 from sle_gan.metrics.statistics import FeatureStatistics
-from sle_gan.models import Discriminator, Generator
 from sle_gan.training import checkpoints, transfer
-from sle_gan.training.fastgan import read_exported
+from sle_gan.training.fastgan_runs import read_exported
 from sle_gan.training.transfer import read_source, source_settings
 from sle_gan.weights import variables_by_path
 

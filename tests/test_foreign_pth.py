@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import sle_gan
 from sle_gan.convert import convert_cyclegan, read_fastgan, read_torch, save_fastgan
-from sle_gan.convert.fastgan import Converted
 from sle_gan.convert.torch_reader import load_torch_file
+from sle_gan.gans.slegan.from_fastgan import Converted
 from sle_gan.training.transfer import source_settings
 from sle_gan.weights import variables_by_path
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sle_gan import Discriminator, Generator
 from sle_gan.gans import GANS
 from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
 from sle_gan.kernels import kernels
-from sle_gan.models import Discriminator, Generator
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
 from sle_gan.models.network import Network

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
-from sle_gan import SLEGANConfig
+from sle_gan import Discriminator, Generator, SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.hub import generator_file, local_folder
-from sle_gan.models import Discriminator, Generator
 from sle_gan.pictures import make_grid
 from sle_gan.sharing.card import Shared, _quoted, make_card
 from sle_gan.sharing.save import save_pretrained

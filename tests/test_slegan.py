@@ -15,7 +15,7 @@ from state import assert_each_phase_moves_its_own, numbers
 from sle_gan import SLEGANConfig, augment, pixels
 from sle_gan.engine import RandomStream
 from sle_gan.gans import make_gan
-from sle_gan.gans.slegan import SLEGAN
+from sle_gan.gans.slegan.gan import SLEGAN
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
 
 CONFIG = SLEGANConfig(resolution=64, width=8, latent=16, batch_size=4, crop="random", diff_augment=True)

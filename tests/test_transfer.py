@@ -125,7 +125,7 @@ def test_what_fits_nothing_is_refused(source, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resolution", (64, 256, 512, 1024))
 def test_stages_go_from_the_image_to_the_last_map(resolution: int) -> None:
-    from sle_gan.models import Discriminator
+    from sle_gan import Discriminator
 
     stages = [[layer.name for layer in stage] for stage in Discriminator(resolution, width=8).stages]
     assert stages[0][0] == "stem_1" and stages[-1][:2] == ["down_8", "excite_8"][: len(stages[-1])]

@@ -10,11 +10,10 @@ import pytest
 from helpers import assert_refused, run
 from PIL import Image
 
-from sle_gan import translation
+from sle_gan import Generator, translation
 from sle_gan.cli.translate import main
 from sle_gan.data import decode_whole
 from sle_gan.generation import generate_images
-from sle_gan.models import Generator
 from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.training.listeners import read_log
 

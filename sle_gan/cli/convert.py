@@ -116,7 +116,7 @@ def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: P
 
 
 def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
-    from sle_gan.training.fastgan import import_run
+    from sle_gan.training.fastgan_runs import import_run
 
     config, step = import_run(checkpoint, folder, str(source))
     print(f"wrote {folder}, a run at step {step:,}")
@@ -136,7 +136,7 @@ def _to_fastgan(source: Path, target: Path) -> None:
     _check_free([target])
     check_output_file("--to-fastgan", target)
     from sle_gan.convert import save_fastgan
-    from sle_gan.training.fastgan import read_exported
+    from sle_gan.training.fastgan_runs import read_exported
 
     exported = read_exported(source)
     keys = save_fastgan(target, exported.networks, exported.optimizers)

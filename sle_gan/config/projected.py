@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from sle_gan.config.base import NETWORKS, TRAINING, check, flag, option, suggestion
-from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
+from sle_gan.gans.slegan.config import SLEGANConfig
 
 JUDGES = ("own", "projected")
 OF_THE_OWN_JUDGE = ("own_weight", "projected_weight", "crop", "reconstruction_loss", "perceptual_weights")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sle_gan.convert.fastgan import Converted, FastGANCheckpoint, read_fastgan
 from sle_gan.convert.lightweight import LightweightCheckpoint, is_lightweight, read_lightweight
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError
+from sle_gan.gans.slegan.from_fastgan import Converted, FastGANCheckpoint, read_fastgan
 
 
 def read_torch(path: str | Path) -> FastGANCheckpoint | LightweightCheckpoint:

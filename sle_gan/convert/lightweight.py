@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sle_gan.convert import lightweight_names as names
-from sle_gan.convert.fastgan import Adam, Converted
 from sle_gan.convert.lightweight_names import Arrays
 from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
+from sle_gan.gans.slegan.from_fastgan import Adam, Converted
 from sle_gan.hub.files import read_config
 from sle_gan.lightweight_widths import discriminator_widths, generator_widths
 

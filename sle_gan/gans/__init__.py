@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sle_gan.gans.description import Description
 
 _PLACES = {
-    "slegan": "sle_gan.descriptions.slegan",
+    "slegan": "sle_gan.gans.slegan",
     "dcgan": "sle_gan.gans.dcgan",
     "cyclegan": "sle_gan.descriptions.cyclegan",
     "lightweight": "sle_gan.descriptions.lightweight",

@@ -20,7 +20,7 @@ from sle_gan.gans.base import Judged, Phase
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import adam, compute_precision
 from sle_gan.gans.overfitting import LeCam
-from sle_gan.gans.slegan import SLEGAN, perceptual_features
+from sle_gan.gans.slegan.gan import SLEGAN, perceptual_features
 from sle_gan.models.layers import constant_singular_vectors
 from sle_gan.models.network import Network
 from sle_gan.models.projected import ProjectedDiscriminator, Projection, resize

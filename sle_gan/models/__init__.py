@@ -1,6 +1,1 @@
-"""The networks, and nothing else: no losses, no optimizers."""
-
-from sle_gan.models.discriminator import Discriminator
-from sle_gan.models.generator import Generator
-
-__all__ = ["Discriminator", "Generator"]
+"""What the GANs' networks are made of: layers, the class of all networks, and the form that only generates."""

@@ -13,9 +13,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from sle_gan.gans.slegan.discriminator import crop_part
 from sle_gan.kernels import GATES
 from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
-from sle_gan.models.discriminator import crop_part
 from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
 from sle_gan.models.lightweight_layers import (
     Conv2D,

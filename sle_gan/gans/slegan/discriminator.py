@@ -10,10 +10,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from sle_gan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
-from sle_gan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
-from sle_gan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
-from sle_gan.models.generator import UpBlock
+from sle_gan.gans.slegan.generator import UpBlock
+from sle_gan.gans.slegan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
+from sle_gan.gans.slegan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
+from sle_gan.gans.slegan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
 from sle_gan.models.layers import (
     BatchNorm,
     Shape,

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from sle_gan import weights
 from sle_gan.config import CHANNELS
-from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
 from sle_gan.errors import UserError, shown
+from sle_gan.gans.slegan.config import SLEGANConfig
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import RunFolder, check_new, read_run
 

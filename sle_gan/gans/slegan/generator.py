@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from sle_gan.kernels import COMPOSED
-from sle_gan.kernels import GENERATOR_EXCITATIONS as EXCITATIONS
-from sle_gan.kernels import GENERATOR_WIDTHS as WIDTHS
+from sle_gan.gans.slegan.kernels import COMPOSED
+from sle_gan.gans.slegan.kernels import GENERATOR_EXCITATIONS as EXCITATIONS
+from sle_gan.gans.slegan.kernels import GENERATOR_WIDTHS as WIDTHS
 from sle_gan.models.folded import Folded, Stage, Weights
 from sle_gan.models.layers import (
     BatchNorm,

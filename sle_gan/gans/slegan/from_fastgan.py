@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sle_gan import weights
-from sle_gan.convert import fastgan_names as names
-from sle_gan.convert.fastgan_names import Arrays, Module
 from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
+from sle_gan.gans.slegan import fastgan_names as names
+from sle_gan.gans.slegan.fastgan_names import Arrays, Module
 
 BETAS = (0.5, 0.999)  # of Adam, there and here
 OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for

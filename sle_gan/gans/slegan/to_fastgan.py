@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan.convert import fastgan_names as names
-from sle_gan.convert.fastgan import BETAS, OURS, Adam, Converted
-from sle_gan.convert.fastgan_names import Arrays, Module
 from sle_gan.errors import UserError, shown
 from sle_gan.files import atomic_path
+from sle_gan.gans.slegan import fastgan_names as names
+from sle_gan.gans.slegan.fastgan_names import Arrays, Module
+from sle_gan.gans.slegan.from_fastgan import BETAS, OURS, Adam, Converted
 
 
 def save_fastgan(

@@ -11,13 +11,13 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
 from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
-from sle_gan.models import Discriminator, Generator
-from sle_gan.models.discriminator import crop_part
+from sle_gan.gans.slegan.config import SLEGANConfig
+from sle_gan.gans.slegan.discriminator import Discriminator, crop_part
+from sle_gan.gans.slegan.generator import Generator
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
