@@ -10,12 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config.cyclegan import CycleGANConfig
     from sle_gan.config.lightweight import LightweightConfig
     from sle_gan.config.projected import ProjectedConfig
     from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
+    from sle_gan.gans.cyclegan.config import CycleGANConfig
     from sle_gan.gans.dcgan.config import DCGANConfig
     from sle_gan.gans.slegan.config import SLEGANConfig
     from sle_gan.gans.slegan.discriminator import Discriminator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CycleGANConfig": "config.cyclegan",
+    "CycleGANConfig": "gans.cyclegan.config",
     "DCGANConfig": "gans.dcgan.config",
     "Discriminator": "gans.slegan.discriminator",
     "Generator": "gans.slegan.generator",

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from sle_gan import pixels, weights
 from sle_gan.convert import convert_cyclegan, is_torch_file
 from sle_gan.errors import UserError
-from sle_gan.models.cyclegan import (
+from sle_gan.gans.cyclegan.networks import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,
     DownConv2D,

@@ -13,11 +13,11 @@ from keras import ops
 from test_cyclegan_models import torch_network
 
 from sle_gan import CycleGANConfig, augment, engine, pixels, weights
-from sle_gan.convert import cyclegan as conversion
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
-from sle_gan.gans.cyclegan import CycleGAN, LinearDecay
+from sle_gan.gans.cyclegan import huggan as conversion
+from sle_gan.gans.cyclegan.gan import CycleGAN, LinearDecay
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.step import compile_step
 

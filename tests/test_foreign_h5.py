@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import sle_gan
 from sle_gan import Generator, weights
-from sle_gan.models.cyclegan import ResNetGenerator
+from sle_gan.gans.cyclegan.networks import ResNetGenerator
 from sle_gan.training.fastgan_runs import read_exported
 from sle_gan.training.transfer import source_settings
 from sle_gan.translation import load_translator

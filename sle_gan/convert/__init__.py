@@ -1,8 +1,8 @@
 """Weights of other implementations -> ours, and ours -> theirs."""
 
-from sle_gan.convert.cyclegan import convert_cyclegan
 from sle_gan.convert.layouts import convert_torch, read_torch
 from sle_gan.convert.lightweight import LightweightCheckpoint
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 from sle_gan.gans.slegan.from_fastgan import Adam, Converted, FastGANCheckpoint, convert_fastgan, read_fastgan
 from sle_gan.gans.slegan.to_fastgan import save_fastgan, trained_paths
 from sle_gan.torch_files import is_torch_file

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "slegan": "sle_gan.gans.slegan",
     "dcgan": "sle_gan.gans.dcgan",
-    "cyclegan": "sle_gan.descriptions.cyclegan",
+    "cyclegan": "sle_gan.gans.cyclegan",
     "lightweight": "sle_gan.descriptions.lightweight",
     "projected": "sle_gan.descriptions.projected",
 }

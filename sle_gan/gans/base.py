@@ -13,6 +13,8 @@ from keras import ops
 
 from sle_gan import engine, pixels
 from sle_gan.config import TrainConfig
+from sle_gan.convert import Converted, convert_torch
+from sle_gan.errors import UserError
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
@@ -82,6 +84,17 @@ class GAN(ABC):
             run: the run's folder.
         """
         return "generate", {"weights": run / "generator_weights.h5", "count": 16, "output_folder": "out"}
+
+    def read_torch(self, file: str, key: str) -> Converted:
+        """A network out of a PyTorch file, for the network of this name.
+
+        Raises:
+            UserError: if the file is damaged, of an unknown layout, or holds no such network.
+        """
+        converted = convert_torch(file)
+        if key not in converted:
+            raise UserError(f"{file} holds no {key}")
+        return converted[key]
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         """Told before training starts or goes on: for what changes over the run, such as learning rates."""

@@ -15,7 +15,7 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.convert import convert_torch, cyclegan, is_torch_file
+from sle_gan.convert import is_torch_file
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import TrainingStopped, UserError
 from sle_gan.gans import make_gan
@@ -297,23 +297,17 @@ def _load_initial_weights(gan: GAN, config: TrainConfig) -> list[transfer.Loaded
     for key, network in gan.trained.items():
         if file := getattr(config, f"{key}_weights", None):
             averaged = gan.networks.get(f"{key}_ema")
-            _load_weights(file, key, network, *([averaged] if averaged else []))
+            _load_weights(gan, file, key, network, *([averaged] if averaged else []))
     return loaded
 
 
-def _load_weights(file: str, key: str, *networks: Network) -> None:
+def _load_weights(gan: GAN, file: str, key: str, *networks: Network) -> None:
     """Loads an export, one half of a PyTorch checkpoint, or a downloaded repository into the networks."""
     if not (is_torch_file(file) or Path(file).is_dir()):
         for network in networks:
             network.load_weights(file)
         return
-    if type(networks[0]).__name__ in cyclegan.NETWORKS:
-        name, architecture, arrays = cyclegan.convert_cyclegan(file)
-    else:
-        converted = convert_torch(file)
-        if key not in converted:
-            raise UserError(f"{file} holds no {key}")
-        name, architecture, arrays = converted[key]
+    name, architecture, arrays = gan.read_torch(file, key)
     theirs, mine = (
         weights.describe(name, architecture),
         weights.describe(type(networks[0]).__name__, networks[0].architecture),

@@ -18,10 +18,6 @@ from sle_gan.gans.slegan.from_fastgan import Arrays, Converted
 HUB_FILES = ("pytorch_model.bin", "model.pt")
 
 
-# Our networks that there are PyTorch files of.
-NETWORKS = ("ResNetGenerator", "PatchDiscriminator")
-
-
 def convert_cyclegan(path: str | Path) -> Converted:
     """Reads a generator or a discriminator: a state dict file, or a hub folder with one.
 

@@ -1,15 +1,15 @@
 """CycleGAN (arXiv 1703.10593)."""
 
-from sle_gan import kernels
-from sle_gan.config.cyclegan import CycleGANConfig
+from sle_gan.gans.cyclegan import kernels
+from sle_gan.gans.cyclegan.config import CycleGANConfig
 from sle_gan.gans.description import Description, NetworkDescription
 
 DESCRIPTION = Description(
     config=CycleGANConfig,
-    gan=("sle_gan.gans.cyclegan", "CycleGAN"),
+    gan=("sle_gan.gans.cyclegan.gan", "CycleGAN"),
     networks={
-        "ResNetGenerator": NetworkDescription("sle_gan.models.cyclegan", kernels._translator),
-        "PatchDiscriminator": NetworkDescription("sle_gan.models.cyclegan", kernels._patch_discriminator),
+        "ResNetGenerator": NetworkDescription("sle_gan.gans.cyclegan.networks", kernels.generator),
+        "PatchDiscriminator": NetworkDescription("sle_gan.gans.cyclegan.networks", kernels.discriminator),
     },
     checkpoint={
         "generator_AB": "ResNetGenerator",

@@ -12,13 +12,15 @@ from keras import ops
 
 from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.config.cyclegan import CycleGANConfig
+from sle_gan.convert import Converted
 from sle_gan.errors import UserError
 from sle_gan.gans.base import GAN, Batch, Judged, Phase
-from sle_gan.gans.image_pool import ImagePool
+from sle_gan.gans.cyclegan.config import CycleGANConfig
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
+from sle_gan.gans.cyclegan.image_pool import ImagePool
+from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
 from sle_gan.gans.overfitting import Augmentation
-from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
 from sle_gan.translation import translate_batches
@@ -108,6 +110,10 @@ class CycleGAN(GAN):
     def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
         flags = {"weights": run, "direction": "AB", "input": self.config.data_folder, "output_folder": "out"}
         return "translate", flags
+
+    def read_torch(self, file: str, key: str) -> Converted:
+        del key  # huggan's files hold one network each
+        return convert_cyclegan(file)
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
         for rate in self.rates:
