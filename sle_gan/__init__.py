@@ -10,15 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config.lightweight import LightweightConfig
-    from sle_gan.config.projected import ProjectedConfig
-    from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
     from sle_gan.gans.cyclegan.config import CycleGANConfig
     from sle_gan.gans.dcgan.config import DCGANConfig
+    from sle_gan.gans.lightweight.config import LightweightConfig
+    from sle_gan.gans.projected.config import ProjectedConfig
     from sle_gan.gans.slegan.config import SLEGANConfig
     from sle_gan.gans.slegan.discriminator import Discriminator
+    from sle_gan.gans.slegan.from_fastgan import convert_fastgan
     from sle_gan.gans.slegan.generator import Generator
     from sle_gan.generation import create_input_noise, generate_images, load_generator, postprocess_images
     from sle_gan.sharing.save import from_pretrained, push_to_hub, save_pretrained
@@ -30,12 +30,12 @@ _HOMES = {
     "DCGANConfig": "gans.dcgan.config",
     "Discriminator": "gans.slegan.discriminator",
     "Generator": "gans.slegan.generator",
-    "LightweightConfig": "config.lightweight",
-    "ProjectedConfig": "config.projected",
+    "LightweightConfig": "gans.lightweight.config",
+    "ProjectedConfig": "gans.projected.config",
     "SLEGANConfig": "gans.slegan.config",
     "TrainingStopped": "errors",
     "UserError": "errors",
-    "convert_fastgan": "convert",
+    "convert_fastgan": "gans.slegan.from_fastgan",
     "create_input_noise": "generation",
     "from_pretrained": "sharing.save",
     "generate_images": "generation",

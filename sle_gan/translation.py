@@ -17,8 +17,9 @@ from keras import ops
 from tqdm import tqdm
 
 from sle_gan import pixels, weights
-from sle_gan.convert import convert_cyclegan, is_torch_file
+from sle_gan.convert import is_torch_file
 from sle_gan.errors import UserError
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 from sle_gan.gans.cyclegan.networks import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FORMAT = "sle_gan.weights/1"
 
+# The values of a network's variables by their paths, as `variables_by_path` names them.
+Arrays = dict[str, np.ndarray]
+
 
 def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
     """All variables of a network under their paths, without the network's own name in front."""

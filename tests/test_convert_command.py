@@ -19,8 +19,10 @@ from PIL import Image
 
 import sle_gan
 from sle_gan import Discriminator, Generator
-from sle_gan.convert import Adam, Converted, read_fastgan, save_fastgan, trained_paths
+from sle_gan.convert.checkpoint import AdamState, Converted
 from sle_gan.gans import make_gan
+from sle_gan.gans.slegan.from_fastgan import read_fastgan
+from sle_gan.gans.slegan.to_fastgan import save_fastgan, trained_paths
 from sle_gan.pictures import make_grid
 from sle_gan.training import checkpoints
 from sle_gan.training.fastgan_runs import import_run, read_exported
@@ -215,7 +217,7 @@ def test_full_size_takes_less_than_30_s_and_2_gb(tmp_path: Path) -> None:
         arrays = {path: ops.convert_to_numpy(v.value) for path, v in variables_by_path(network).items()}
         networks[key] = Converted(type(network).__name__, network.architecture, arrays)
         moments = {path: random.random(arrays[path].shape, np.float32) for path in trained_paths(networks[key])}
-        optimizers[key] = Adam(7, 2e-4, moments, moments)
+        optimizers[key] = AdamState(7, 2e-4, moments, moments)
     networks["generator_ema"] = networks["generator"]
     source, back = tmp_path / "all_7.pth", tmp_path / "back.pth"
     save_fastgan(source, networks, optimizers)

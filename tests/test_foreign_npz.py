@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from sle_gan import Discriminator, Generator, SLEGANConfig
 from sle_gan.config import CONFIGS, read_config_file
-from sle_gan.convert import save_fastgan
 from sle_gan.errors import UserError
+from sle_gan.gans.slegan.to_fastgan import save_fastgan
 from sle_gan.hub.files import read_config
 from sle_gan.json_objects import parse_object
 from sle_gan.metrics.statistics import FeatureStatistics

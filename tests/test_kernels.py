@@ -13,10 +13,10 @@ from sle_gan import Discriminator, Generator
 from sle_gan.gans import GANS
 from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
 from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
+from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator
+from sle_gan.gans.projected.networks import ProjectedDiscriminator
 from sle_gan.kernels import kernels
-from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator
 from sle_gan.models.network import Network
-from sle_gan.models.projected import ProjectedDiscriminator
 from sle_gan.weights import variables_by_path
 
 

@@ -22,8 +22,8 @@ from sle_gan.convert.layouts import read_torch
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
-from sle_gan.models.lightweight import decoder_target
-from sle_gan.models.lightweight_layers import to_unit
+from sle_gan.gans.lightweight.layers import to_unit
+from sle_gan.gans.lightweight.networks import decoder_target
 from sle_gan.training import transfer
 from sle_gan.training.listeners import read_log
 

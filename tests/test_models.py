@@ -12,8 +12,8 @@ from double import double_precision
 from keras import ops
 
 from sle_gan import Discriminator, Generator, engine, weights
-from sle_gan.convert import convert_fastgan
 from sle_gan.gans.slegan.discriminator import crop_part
+from sle_gan.gans.slegan.from_fastgan import convert_fastgan
 from sle_gan.models import upsampling
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)

@@ -12,7 +12,8 @@ from sle_gan.errors import UserError
 from sle_gan.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
-    from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint
+    from sle_gan.convert.checkpoint import TorchCheckpoint
+    from sle_gan.gans.slegan.from_fastgan import FastGANCheckpoint
 
 EXAMPLES = """\
 examples:
@@ -26,7 +27,6 @@ Resolution, width and latent size are read off the file. Nothing that a file hol
 exists is overwritten. Needs PyTorch: pip install 'sle-gan[torch]'.
 """
 
-_AVERAGES = {"slegan": "g_ema", "lightweight": "GE"}
 _WEIGHTS = {"generator": "generator_weights.h5", "discriminator": "discriminator_weights.h5"}
 
 
@@ -66,7 +66,8 @@ def main(argv: list[str]) -> None:
     if arguments.to_fastgan:
         _to_fastgan(source, Path(arguments.to_fastgan))
         return
-    from sle_gan.convert import FastGANCheckpoint, is_torch_file, read_torch
+    from sle_gan.convert import is_torch_file, read_torch
+    from sle_gan.gans.slegan.from_fastgan import FastGANCheckpoint
 
     if not is_torch_file(source):
         raise UserError(f"--input {source} is no PyTorch file; expected a checkpoint such as all_50000.pth or model.pt")
@@ -92,7 +93,7 @@ def main(argv: list[str]) -> None:
         print(f"left out {what}")
 
 
-def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: Path, folder: Path) -> None:
+def _to_weights(checkpoint: TorchCheckpoint, source: Path, folder: Path) -> None:
     from sle_gan.convert.build import build_network
 
     averaged = checkpoint.networks.get("generator_ema")
@@ -103,14 +104,12 @@ def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: P
                 continue
             converted = checkpoint.averaged if key == "generator" else checkpoint.networks[key]
             build_network(converted, str(source)).save_weights(folder / name)
-            note = f", the averaged generator of {_AVERAGES[checkpoint.model]}" if converted is averaged else ""
+            note = f", the averaged generator of {checkpoint.average_key}" if converted is averaged else ""
             print(f"wrote {folder / name}{note}")
     except OSError as error:
         raise UserError(f"--output-folder {folder} cannot be written: {error.strerror or error}") from error
-    if averaged and checkpoint.model == "slegan":
-        print("left out the raw generator 'g'; --run-folder keeps it")
-    elif averaged:
-        print("left out the raw generator 'G'; sle-gan train --init-from takes it")
+    if averaged:
+        print(f"left out {checkpoint.keeps_raw_generator}")
     if checkpoint.optimizers:
         print("left out the state of Adam; --run-folder keeps it")
 
@@ -135,7 +134,7 @@ def _to_fastgan(source: Path, target: Path) -> None:
         raise UserError(f"--to-fastgan {target} is no .pth; expected a name such as all_50000.pth")
     _check_free([target])
     check_output_file("--to-fastgan", target)
-    from sle_gan.convert import save_fastgan
+    from sle_gan.gans.slegan.to_fastgan import save_fastgan
     from sle_gan.training.fastgan_runs import read_exported
 
     exported = read_exported(source)
@@ -159,7 +158,7 @@ def _check_free(targets: list[Path]) -> None:
             raise UserError(f"{path} exists and is not overwritten; delete it or choose another place")
 
 
-def _describe(checkpoint: FastGANCheckpoint | LightweightCheckpoint) -> str:
+def _describe(checkpoint: TorchCheckpoint) -> str:
     """What a user wants to know before anything is written."""
     parts = []
     for key, network in checkpoint.networks.items():
@@ -169,11 +168,4 @@ def _describe(checkpoint: FastGANCheckpoint | LightweightCheckpoint) -> str:
     if checkpoint.optimizers:
         step = max(adam.step for adam in checkpoint.optimizers.values())
         parts.append(f"Adam of {' and '.join(checkpoint.optimizers)} at step {step:,}")
-    sizes: dict[str, int] = {}
-    for network in checkpoint.networks.values():
-        sizes = {**network.architecture, **sizes}
-    resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
-    latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
-    if checkpoint.model == "lightweight":
-        return f"lightweight GAN at {resolution} px, fmap_max {sizes['fmap_max']}{latent}; {', '.join(parts)}"
-    return f"FastGAN at {resolution} px, width {sizes['width']}{latent}; {', '.join(parts)}"
+    return f"{checkpoint.description}; {', '.join(parts)}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sle_gan import weights
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
 from sle_gan.gans import network_class
-from sle_gan.gans.slegan.from_fastgan import Converted
 from sle_gan.models.network import Network
 
 

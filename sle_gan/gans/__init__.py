@@ -1,7 +1,8 @@
-"""The GANs. This module names them once and imports no backend.
+"""The GANs. Each one is a folder here, and this module names them once; it imports no backend.
 
-Everything else follows from a GAN's `DESCRIPTION` (see `sle_gan.gans.description`): command-line flags, the kernels
-that a weights file must have, which networks a checkpoint holds.
+A folder's `__init__` holds its `DESCRIPTION` (see `sle_gan.gans.description`), from which everything else follows:
+command-line flags, the kernels that a weights file must have, which networks a checkpoint holds. A new GAN is a new
+folder and its name in `NAMES`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
     from sle_gan.gans.base import GAN
     from sle_gan.gans.description import Description
 
-_PLACES = {
-    "slegan": "sle_gan.gans.slegan",
-    "dcgan": "sle_gan.gans.dcgan",
-    "cyclegan": "sle_gan.gans.cyclegan",
-    "lightweight": "sle_gan.descriptions.lightweight",
-    "projected": "sle_gan.descriptions.projected",
-}
-NAMES = tuple(_PLACES)
+NAMES = (
+    "slegan",
+    "dcgan",
+    "cyclegan",
+    "lightweight",
+    "projected",
+)
 
 __all__ = ["GANS", "NAMES", "find_network", "make_gan", "network_class"]
 
@@ -33,7 +33,7 @@ class _Descriptions(Mapping[str, "Description"]):
     def __getitem__(self, name: str) -> Description:
         if name not in NAMES:
             raise KeyError(name)
-        return importlib.import_module(_PLACES[name]).DESCRIPTION
+        return importlib.import_module(f"sle_gan.gans.{name}").DESCRIPTION
 
     def __iter__(self) -> Iterator[str]:
         return iter(NAMES)

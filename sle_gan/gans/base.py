@@ -13,7 +13,8 @@ from keras import ops
 
 from sle_gan import engine, pixels
 from sle_gan.config import TrainConfig
-from sle_gan.convert import Converted, convert_torch
+from sle_gan.convert import convert_torch
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network

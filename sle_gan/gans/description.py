@@ -27,6 +27,21 @@ class NetworkDescription(NamedTuple):
     from_latents: bool = False
 
 
+class TorchLayout(NamedTuple):
+    """A layout of PyTorch checkpoints with whole models.
+
+    Attributes:
+        module: with the two functions.
+        read: path -> `sle_gan.convert.checkpoint.TorchCheckpoint`.
+        recognises: content of a file -> whether it has this layout. Not asked of the first layout, which is tried where
+            no other one recognises a file.
+    """
+
+    module: str
+    read: str
+    recognises: str = ""
+
+
 @dataclass(frozen=True)
 class Description:
     """One GAN.
@@ -39,6 +54,7 @@ class Description:
             their classes. Averages are left out: their classes are those of the networks that they are of.
         owns_weights: a weights file of one of its networks is a model of this GAN: a run that starts from it is one of
             this GAN too. Otherwise the file may start any GAN that its layers fit.
+        torch_layout: of the PyTorch checkpoints that hold models of it.
     """
 
     config: type[TrainConfig]
@@ -46,3 +62,4 @@ class Description:
     networks: Mapping[str, NetworkDescription]
     checkpoint: Mapping[str, str]
     owns_weights: bool = False
+    torch_layout: TorchLayout | None = None

@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from sle_gan import weights
 from sle_gan.config import CHANNELS
-from sle_gan.convert import Adam, Converted, FastGANCheckpoint, trained_paths
+from sle_gan.convert.checkpoint import AdamState, Converted
 from sle_gan.errors import UserError, shown
 from sle_gan.gans.slegan.config import SLEGANConfig
+from sle_gan.gans.slegan.from_fastgan import FastGANCheckpoint
+from sle_gan.gans.slegan.to_fastgan import trained_paths
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import RunFolder, check_new, read_run
 
@@ -33,7 +35,7 @@ class Exported(NamedTuple):
     """What a FastGAN checkpoint is made of; the optimizers are empty where there is no run."""
 
     networks: dict[str, Converted]
-    optimizers: dict[str, Adam]
+    optimizers: dict[str, AdamState]
 
 
 def import_run(checkpoint: FastGANCheckpoint, folder: Path, source: str) -> tuple[SLEGANConfig, int]:
@@ -176,12 +178,12 @@ def _read_run(path: Path) -> Exported:
         raise UserError(f"the checkpoint of {path} has no whole state of Adam: {shown(error)}") from error
 
 
-def _adam(arrays: dict[str, np.ndarray], key: str, network: Converted, rate: float) -> Adam:
+def _adam(arrays: dict[str, np.ndarray], key: str, network: Converted, rate: float) -> AdamState:
     # With a loss scale Keras puts one optimizer into another: the last part of a name tells what it is.
     slots = {name.rpartition("/")[2]: array for name, array in _below(arrays, f"optimizer/{key}/").items()}
     paths = trained_paths(network)
     first, second = ({p: slots[f"{_slot(key, p)}_{m}"] for p in paths} for m in ("momentum", "velocity"))
-    return Adam(int(slots["iteration"]), rate, first, second)
+    return AdamState(int(slots["iteration"]), rate, first, second)
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from keras import ops
 
 from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.convert import Converted
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
 from sle_gan.gans.base import GAN, Batch, Judged, Phase
 from sle_gan.gans.cyclegan.config import CycleGANConfig

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.convert.state_dicts import named, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
-from sle_gan.gans.slegan.from_fastgan import Arrays, Converted
+from sle_gan.weights import Arrays
 
 # What a hub folder holds; a repository's own name for it is tried in this order.
 HUB_FILES = ("pytorch_model.bin", "model.pt")

@@ -1,6 +1,6 @@
 """SLE-GAN (arXiv 2101.04775)."""
 
-from sle_gan.gans.description import Description, NetworkDescription
+from sle_gan.gans.description import Description, NetworkDescription, TorchLayout
 from sle_gan.gans.slegan import kernels
 from sle_gan.gans.slegan.config import SLEGANConfig
 
@@ -15,4 +15,5 @@ DESCRIPTION = Description(
         "generator": "Generator",
         "discriminator": "Discriminator",
     },
+    torch_layout=TorchLayout("sle_gan.gans.slegan.from_fastgan", "read_fastgan"),
 )

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
+from sle_gan.weights import Arrays
+
 KernelSize = tuple[int, ...]
 Change = Callable[[np.ndarray, KernelSize], np.ndarray]
 

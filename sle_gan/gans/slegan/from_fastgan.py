@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from sle_gan import weights
+from sle_gan.convert.checkpoint import AdamState, Converted, TorchCheckpoint
 from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
 from sle_gan.gans.slegan import fastgan_names as names
-from sle_gan.gans.slegan.fastgan_names import Arrays, Module
+from sle_gan.gans.slegan.fastgan_names import Module
+from sle_gan.weights import Arrays
 
 BETAS = (0.5, 0.999)  # of Adam, there and here
 OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for
@@ -23,49 +24,19 @@ _MARKS = {"init.init.0.weight_orig": "g", "down_from_big.0.weight_orig": "d"}
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
 
 
-class Converted(NamedTuple):
-    """One network read from a checkpoint: its class name, constructor arguments, arrays by path."""
+class FastGANCheckpoint(TorchCheckpoint):
+    """A checkpoint of FastGAN's released training script; see `read_fastgan`."""
 
-    network: str
-    architecture: dict[str, Any]
-    arrays: Arrays
-
-    def check(self, source: str | Path) -> None:
-        """Raises a UserError unless the kernels are those of the network, which then may be built."""
-        shapes = {path: array.shape for path, array in self.arrays.items()}
-        weights.check_kernels(self.network, self.architecture, shapes, source)
-
-
-class Adam(NamedTuple):
-    """The state of Adam for one network: steps made, learning rate, both moments by the variables' paths."""
-
-    step: int
-    learning_rate: float
-    first: Arrays
-    second: Arrays
-
-
-class FastGANCheckpoint(NamedTuple):
-    """A checkpoint in our layout. Arrays are views on the file wherever the layout allows it.
-
-    Attributes:
-        networks: "generator" and "discriminator", "generator_ema": whichever of them the file holds.
-        optimizers: "generator" and "discriminator"; those whose state is complete.
-        ignored: what else is in the file, in words.
-    """
-
-    networks: dict[str, Converted]
-    optimizers: dict[str, Adam]
-    ignored: list[str]
+    model = "slegan"
+    average_key = "g_ema"
+    keeps_raw_generator = "the raw generator 'g'; --run-folder keeps it"
 
     @property
-    def model(self) -> str:
-        return "slegan"
-
-    @property
-    def averaged(self) -> Converted:
-        """The generator to make pictures with: the average where the file holds one."""
-        return self.networks.get("generator_ema") or self.networks["generator"]
+    def description(self) -> str:
+        sizes = self.sizes
+        resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
+        latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
+        return f"FastGAN at {resolution} px, width {sizes['width']}{latent}"
 
 
 def convert_fastgan(path: str | Path) -> dict[str, Converted]:
@@ -113,11 +84,11 @@ def read_fastgan(path: str | Path) -> FastGANCheckpoint:
     networks, optimizers = {}, {}
     ignored += [f"'{shown(key)}'" for key in content if key not in ("g", "d", "g_ema", "opt_g", "opt_d", OURS)]
     try:
-        for key, network, read in (("g", "generator", _generator), ("d", "discriminator", _discriminator)):
+        for key, network, read_network in (("g", "generator", _generator), ("d", "discriminator", _discriminator)):
             if content.get(key) is None:
                 continue
             state = _to_numpy(content[key])
-            networks[network], modules = read(state)
+            networks[network], modules = read_network(state)
             ignored += _unknown(key, state, modules)
             optimizer = content.get(f"opt_{key}")
             if optimizer is not None:
@@ -134,7 +105,7 @@ def read_fastgan(path: str | Path) -> FastGANCheckpoint:
         if converted.network == "Generator":
             converted.architecture["tanh"] = bool(_ours(content).get("tanh", converted.architecture["tanh"]))
         converted.check(path)
-    return FastGANCheckpoint(networks, optimizers, ignored)
+    return FastGANCheckpoint(networks, ignored, optimizers)
 
 
 def _with_networks(content: Any, path: str | Path) -> tuple[Mapping[str, Any], list[str]]:
@@ -236,7 +207,9 @@ def _averaged(content: Mapping[str, Any], state: Arrays, generator: Converted, m
     return Converted(generator.network, dict(generator.architecture), names.to_ours(modules, averaged))
 
 
-def _adam(saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Module]) -> tuple[Adam | None, list[str]]:
+def _adam(
+    saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Module]
+) -> tuple[AdamState | None, list[str]]:
     """The state dict of a torch.optim.Adam over a network's parameters, and what is not kept of it."""
     groups = saved["param_groups"]
     order = [index for group in groups for index in group["params"]]
@@ -254,4 +227,4 @@ def _adam(saved: Mapping[str, Any], key: str, state: Arrays, modules: list[Modul
     betas = tuple(groups[0]["betas"])
     if betas != BETAS:
         notes.append(f"betas {betas} of {key!r}: ours are {BETAS}")
-    return Adam(max(int(slot["step"]) for slot in slots), float(groups[0]["lr"]), *moments), notes
+    return AdamState(max(int(slot["step"]) for slot in slots), float(groups[0]["lr"]), *moments), notes

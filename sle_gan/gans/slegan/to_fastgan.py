@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.convert.checkpoint import AdamState, Converted
 from sle_gan.errors import UserError, shown
 from sle_gan.files import atomic_path
 from sle_gan.gans.slegan import fastgan_names as names
-from sle_gan.gans.slegan.fastgan_names import Arrays, Module
-from sle_gan.gans.slegan.from_fastgan import BETAS, OURS, Adam, Converted
+from sle_gan.gans.slegan.fastgan_names import Module
+from sle_gan.gans.slegan.from_fastgan import BETAS, OURS
+from sle_gan.weights import Arrays
 
 
 def save_fastgan(
-    path: str | Path, networks: Mapping[str, Converted], optimizers: Mapping[str, Adam] | None = None
+    path: str | Path, networks: Mapping[str, Converted], optimizers: Mapping[str, AdamState] | None = None
 ) -> list[str]:
     """Writes a .pth: `{'g', 'd'}`, and `g_ema`, `opt_g`, `opt_d` where they are given, as `all_N.pth` has them.
 
@@ -54,7 +56,7 @@ def save_fastgan(
 
 
 def _content(
-    networks: Mapping[str, Converted], optimizers: Mapping[str, Adam]
+    networks: Mapping[str, Converted], optimizers: Mapping[str, AdamState]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What FastGAN's code reads, and what it passes over; KeyError or ValueError if the weights are not whole."""
     content: dict[str, Any] = {}
@@ -112,7 +114,7 @@ def _tensors(arrays: Arrays) -> dict[str, Any]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _optimizer(modules: list[Module], adam: Adam) -> dict[str, Any]:
+def _optimizer(modules: list[Module], adam: AdamState) -> dict[str, Any]:
     """The state dict of a torch.optim.Adam over the network's parameters."""
     import torch
 

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sle_gan.convert import lightweight_names as names
-from sle_gan.convert.lightweight_names import Arrays
+from sle_gan.convert.checkpoint import Converted, TorchCheckpoint
 from sle_gan.convert.state_dicts import named, plain_name, to_numpy, unwrapped
 from sle_gan.convert.torch_reader import load_torch_file
 from sle_gan.errors import UserError, shown
-from sle_gan.gans.slegan.from_fastgan import Adam, Converted
+from sle_gan.gans.lightweight import huggan_names as names
+from sle_gan.gans.lightweight.widths import discriminator_widths, generator_widths
 from sle_gan.hub.files import read_config
-from sle_gan.lightweight_widths import discriminator_widths, generator_widths
+from sle_gan.weights import Arrays
 
 _LAYOUT = "a lightweight GAN of huggan's layout"
 # Prefix of a network's tensors: our name for it. "D_aug.D." is a second name for the same discriminator.
@@ -25,30 +25,19 @@ _STATED = {"image_size": "resolution", "latent_dim": "latent", "disc_output_size
 _EXPONENTS = (12, *range(8, 21))  # values of fmap_inverse_coef, the published one first
 
 
-class LightweightCheckpoint(NamedTuple):
-    """A checkpoint in our layout.
+class LightweightCheckpoint(TorchCheckpoint):
+    """A model.pt of huggan's lightweight GAN; see `read_lightweight`. The published code saves no optimizers."""
 
-    Attributes:
-        networks: "generator", "discriminator", "generator_ema": whichever of them the file holds.
-        ignored: what else is in the file, in words.
-    """
-
-    networks: dict[str, Converted]
-    ignored: list[str]
+    model = "lightweight"
+    average_key = "GE"
+    keeps_raw_generator = "the raw generator 'G'; sle-gan train --init-from takes it"
 
     @property
-    def model(self) -> str:
-        return "lightweight"
-
-    @property
-    def optimizers(self) -> dict[str, Adam]:
-        """None: the published code does not save them."""
-        return {}
-
-    @property
-    def averaged(self) -> Converted:
-        """The generator to make pictures with: the average where the file holds one."""
-        return self.networks.get("generator_ema") or self.networks["generator"]
+    def description(self) -> str:
+        sizes = self.sizes
+        resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
+        latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
+        return f"lightweight GAN at {resolution} px, fmap_max {sizes['fmap_max']}{latent}"
 
 
 def is_lightweight(content: Any) -> bool:

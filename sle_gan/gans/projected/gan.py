@@ -13,17 +13,17 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine, losses
-from sle_gan.config.projected import ProjectedConfig
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
 from sle_gan.gans.base import Judged, Phase
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.optimizers import adam, compute_precision
 from sle_gan.gans.overfitting import LeCam
+from sle_gan.gans.projected.config import ProjectedConfig
+from sle_gan.gans.projected.networks import ProjectedDiscriminator, Projection, resize
 from sle_gan.gans.slegan.gan import SLEGAN, perceptual_features
 from sle_gan.models.layers import constant_singular_vectors
 from sle_gan.models.network import Network
-from sle_gan.models.projected import ProjectedDiscriminator, Projection, resize
 
 # What SLE-GAN's discriminator is called with: the images at two scales. The heads' maps follow them.
 SCALES = 2

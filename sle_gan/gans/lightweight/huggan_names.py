@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Arrays = dict[str, np.ndarray]
 Transform = Callable[[np.ndarray], np.ndarray]
 
 

@@ -11,12 +11,12 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.config.lightweight import LightweightConfig
 from sle_gan.gans.base import Judged
 from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.lightweight.config import LightweightConfig
+from sle_gan.gans.lightweight.layers import from_unit, to_unit
+from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator, decoder_target
 from sle_gan.gans.optimizers import cotangents
-from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
-from sle_gan.models.lightweight_layers import from_unit, to_unit
 from sle_gan.pictures import make_grid
 
 SCALES = ("logits", "small_logits")

@@ -1,8 +1,8 @@
 """The lightweight GAN's networks, as published in huggan's lightweight_gan.py (community-events, PyTorch).
 
 A relative of SLE-GAN: its generator has attention and a gate from each low map to a high one, its discriminator a
-second head for the image at 32 pixels. How wide the maps are says `sle_gan.lightweight_widths`. Both networks of that
-code work in 0..1; ours take and give images in (-1, 1), as all of this project's do.
+second head for the image at 32 pixels. The widths of the maps are in `sle_gan.gans.lightweight.widths`. Both networks
+of that code work in 0..1; ours take and give images in (-1, 1), as all of this project's do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from sle_gan.gans.slegan.discriminator import crop_part
-from sle_gan.kernels import GATES
-from sle_gan.lightweight_widths import FULL_WIDTH, discriminator_widths, generator_widths
-from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
-from sle_gan.models.lightweight_layers import (
+from sle_gan.gans.lightweight.kernels import GATES
+from sle_gan.gans.lightweight.layers import (
     Conv2D,
     Decoder,
     DownBlock,
@@ -32,6 +29,9 @@ from sle_gan.models.lightweight_layers import (
     leaky_relu,
     to_unit,
 )
+from sle_gan.gans.lightweight.widths import FULL_WIDTH, discriminator_widths, generator_widths
+from sle_gan.gans.slegan.discriminator import crop_part
+from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
 from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_nearest
 
@@ -48,7 +48,7 @@ class LightweightGenerator(Network):
         latent: length of a latent vector; also the channels of the 4x4 map.
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
         fmap_max: most channels of a map.
-        fmap_inverse_coef: see `sle_gan.lightweight_widths`.
+        fmap_inverse_coef: see `sle_gan.gans.lightweight.widths`.
         attn_res_layers: sides of the maps with attention; those that this network has not are left out.
         freq_chan_attn: gates from cosine coefficients instead of a global context.
         antialias: blur after upsampling.

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from sle_gan.gans.projected.kernels import DOWNS
 from sle_gan.gans.slegan.discriminator import ConvBlock
-from sle_gan.kernels import PROJECTED_DOWNS as DOWNS
 from sle_gan.models.layers import Shape, SpectralConv2D
 from sle_gan.models.network import Network
 

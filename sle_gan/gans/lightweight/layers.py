@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.kernels import ATTENTION_WIDTH
+from sle_gan.gans.lightweight.kernels import ATTENTION_WIDTH
 from sle_gan.models.layers import BatchNorm, Shape, gated_linear_unit
 from sle_gan.models.upsampling import upsample_conv, upsample_nearest
 

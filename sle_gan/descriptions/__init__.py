@@ -1,1 +1,0 @@
-"""What each GAN consists of, without a backend; a module for each."""
