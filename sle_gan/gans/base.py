@@ -16,6 +16,7 @@ from sle_gan.config import TrainConfig
 from sle_gan.convert import convert_torch
 from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
+from sle_gan.gans.overfitting import OVERFITTING, OVERFITTING_LOGS
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
@@ -23,6 +24,9 @@ from sle_gan.weights import variables_by_path
 
 # uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.
 Batch = Sequence[Any]
+
+# Some of a GAN's logs under a title: how their names begin. "generator" stands for generator_AB and generator_BA too.
+LogNames = Mapping[str, tuple[str, ...]]
 
 
 class Phase(NamedTuple):
@@ -72,6 +76,10 @@ class GAN(ABC):
     # Which domain's images the generated ones are compared with by the metrics, and by which of them.
     reference_domain: ClassVar[int] = 0
     metrics: ClassVar[tuple[str, ...]] = ("fid",)
+    # Sums of logs in the progress line.
+    totals: ClassVar[LogNames] = {"G": ("generator",), "D": ("real", "fake")}
+    # Panels of curves.png beside that of the adversarial losses.
+    panels: ClassVar[LogNames] = {OVERFITTING: OVERFITTING_LOGS}
 
     @classmethod
     def create(cls, config: TrainConfig) -> GAN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,9 +13,9 @@ from keras import ops
 
 from sle_gan import augment, engine, pixels
 from sle_gan.config import TrainConfig
-from sle_gan.gans.base import GAN, Batch, Judged, Phase, update_average
+from sle_gan.gans.base import GAN, Batch, Judged, LogNames, Phase, update_average
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
-from sle_gan.gans.overfitting import Augmentation, LeCam
+from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS, Augmentation, LeCam
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
 
@@ -38,6 +38,7 @@ class LatentGAN(GAN):
     """
 
     config: Any  # of the subclass's own class
+    panels: ClassVar[LogNames] = {LECAM: LECAM_LOGS, OVERFITTING: OVERFITTING_LOGS}
 
     def __init__(
         self,

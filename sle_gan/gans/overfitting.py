@@ -23,6 +23,10 @@ FIRST_PROBABILITY = 0.5
 
 LECAM_DECAY = 0.99
 
+# Panels of curves.png, and how the names of their logs begin.
+OVERFITTING, OVERFITTING_LOGS = "overfitting: mean sign of D on real images", ("D_sign", "augment_probability")
+LECAM, LECAM_LOGS = "LeCam regularisation", ("lecam",)
+
 
 def mean_sign(logits: Sequence[Any], boundary: float = 0.0) -> Any:
     """Mean sign of real images' logits, each tensor of logits with the same weight: the share of overfitting.

@@ -13,7 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan import generation, hub, weights
+from sle_gan.config import DEFAULT_MODEL
 from sle_gan.errors import UserError, printable
+from sle_gan.gans import find_network
 from sle_gan.hub.files import CARD, CONFIG, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
 from sle_gan.hub.shared_folder import check_target, is_shared
 from sle_gan.hub.upload import Destination, Pushed
@@ -172,7 +174,7 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     names = sorted((path.name for path in folder.iterdir()), key=lambda name: (not name.startswith("generator"), name))
     networks = {name: weights.read(folder / name) for name in names}
     network, architecture, _ = networks[names[0]]
-    model = training.model if training else network.removesuffix("Generator").lower() or "slegan"
+    model = training.model if training else find_network(network) or DEFAULT_MODEL
     parameters = {name: sum(array.size for array in arrays.values()) for name, (_, _, arrays) in networks.items()}
     if GENERATOR in names:
         generator = generation.load_generator(folder / GENERATOR)

@@ -83,15 +83,19 @@ class Listeners(Listener):
         self._each(lambda member: member.close())
 
 
-_TOTALS = {"G": "generator", "D": ("real", "fake"), "rec": "reconstruct", "cycle": "cycle", "same": "identity"}
-
-
 class Console(Listener):
-    """A progress bar with images/s, ETA and losses; messages above it."""
+    """A progress bar with images/s, ETA and losses; messages above it.
 
-    def __init__(self, first_step: int, last_step: int, batch_size: int):
+    Args:
+        first_step, last_step: where this run starts and where it ends.
+        batch_size: images of a step.
+        totals: see `GAN.totals`.
+    """
+
+    def __init__(self, first_step: int, last_step: int, batch_size: int, totals: Mapping[str, tuple[str, ...]]):
         from tqdm import tqdm
 
+        self._totals = totals
         self._batch_size = batch_size
         self._fid = ""
         self._bar = tqdm(
@@ -103,8 +107,7 @@ class Console(Listener):
         )
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
-        # A GAN's losses by the first words of their names, such as generator_AB and generator_BA.
-        losses = {title: [logs[key] for key in logs if key.startswith(names)] for title, names in _TOTALS.items()}
+        losses = {title: [logs[key] for key in logs if key.startswith(names)] for title, names in self._totals.items()}
         text = " ".join(f"{title} {sum(values):.2f}" for title, values in losses.items() if values)
         self._bar.set_postfix_str(f"step {step:,} {text}{self._fid}", refresh=False)
         self._bar.update(step * self._batch_size - self._bar.n)

@@ -69,7 +69,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             best = evaluation.take_over(best, folder.log)
             worse = worse if best else 0  # numbers of another ruler are no reason to stop
         outcome = Outcome(first, None, 0.0, 0.0)
-        with contextlib.closing(_listen(config, folder, first, last)) as heard:
+        with contextlib.closing(_listen(gan, folder, first, last)) as heard:
             if missing := left_out():
                 heard.on_message(missing)
             if first < last:
@@ -81,7 +81,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
                 outcome = trainer.run(first, last, new, signals)
             _finish_exports(gan, folder, checkpoints, heard)
             if is_installed("matplotlib"):
-                heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
+                heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
                 heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
             if evaluation and not outcome.interrupted_by:
                 heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
@@ -99,12 +99,12 @@ def _steps_done(config: TrainConfig) -> int:
     return newest.step if newest else 0
 
 
-def _listen(config: TrainConfig, folder: RunFolder, first: int, last: int) -> listeners.Listeners:
+def _listen(gan: GAN, folder: RunFolder, first: int, last: int) -> listeners.Listeners:
     """What hears of the run; of one that is complete, the user alone."""
     if first >= last:
         return listeners.Listeners({"the console": listeners.Messages})
     makers: dict[str, Callable[[], listeners.Listener]] = {
-        "the console": lambda: listeners.Console(first, last, config.batch_size),
+        "the console": lambda: listeners.Console(first, last, gan.config.batch_size, gan.totals),
         str(folder.log): lambda: listeners.JsonLines(folder.log, first),
         str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
     }

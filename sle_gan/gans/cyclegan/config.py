@@ -35,6 +35,7 @@ class CycleGANConfig(TrainConfig):
 
     model: ClassVar[str] = "cyclegan"
     title: ClassVar[str] = "CycleGAN: pictures of one kind into another kind and back, without pairs"
+    method: ClassVar[str] = "CycleGAN ([arXiv 1703.10593](https://arxiv.org/abs/1703.10593))"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512)
 
     data_folder: str = option("", "folder with the pictures of domain A, with subfolders", metavar="DIR", group=DATA)

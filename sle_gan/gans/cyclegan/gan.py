@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -14,13 +14,13 @@ from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS
 from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
-from sle_gan.gans.base import GAN, Batch, Judged, Phase
+from sle_gan.gans.base import GAN, Batch, Judged, LogNames, Phase
 from sle_gan.gans.cyclegan.config import CycleGANConfig
 from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 from sle_gan.gans.cyclegan.image_pool import ImagePool
 from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
 from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
-from sle_gan.gans.overfitting import Augmentation
+from sle_gan.gans.overfitting import OVERFITTING, OVERFITTING_LOGS, Augmentation
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
 from sle_gan.translation import translate_batches
@@ -84,6 +84,8 @@ class CycleGAN(GAN):
     # Translations from A to B are compared with B; a translation that copies B would be no translation of A.
     reference_domain = 1
     metrics = ("fid", "mifid")
+    totals: ClassVar[LogNames] = {**GAN.totals, "cycle": ("cycle",), "same": ("identity",)}
+    panels: ClassVar[LogNames] = {"reconstruction losses": ("cycle", "identity"), OVERFITTING: OVERFITTING_LOGS}
 
     def __init__(self, config: CycleGANConfig):
         self.config = config

@@ -31,6 +31,7 @@ class DCGANConfig(LatentConfig):
 
     model: ClassVar[str] = "dcgan"
     title: ClassVar[str] = "DCGAN: small and fast, up to 128 pixels, for transfer from a large set to a small one"
+    method: ClassVar[str] = "DCGAN ([arXiv 1511.06434](https://arxiv.org/abs/1511.06434))"
     resolutions: ClassVar[tuple[int, ...]] = (32, 64, 128)
 
     resolution: int = option(64, "side of the images in pixels: 32, 64 or 128", group=NETWORKS, fixed=True)

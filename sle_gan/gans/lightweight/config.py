@@ -32,6 +32,9 @@ class LightweightConfig(LatentConfig):
 
     model: ClassVar[str] = "lightweight"
     title: ClassVar[str] = "lightweight GAN: huggan's relative of SLE-GAN, with attention; starts from its model.pt"
+    method: ClassVar[str] = (
+        "lightweight GAN, a relative of SLE-GAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))"
+    )
     resolutions: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512, 1024)
 
     resolution: int = option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -11,12 +11,13 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.gans.base import Judged
+from sle_gan.gans.base import Judged, LogNames
 from sle_gan.gans.latent import Judgement, LatentGAN
 from sle_gan.gans.lightweight.config import LightweightConfig
 from sle_gan.gans.lightweight.layers import from_unit, to_unit
 from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator, decoder_target
 from sle_gan.gans.optimizers import cotangents
+from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS
 from sle_gan.pictures import make_grid
 
 SCALES = ("logits", "small_logits")
@@ -34,6 +35,13 @@ class LightweightGAN(LatentGAN):
     """
 
     config: LightweightConfig
+    totals: ClassVar[LogNames] = {**LatentGAN.totals, "rec": ("reconstruct",)}
+    panels: ClassVar[LogNames] = {
+        "gradient penalty": ("penalty",),  # of another order than the rest
+        LECAM: LECAM_LOGS,
+        "reconstruction losses": ("reconstruct",),
+        OVERFITTING: OVERFITTING_LOGS,
+    }
 
     def __init__(self, config: LightweightConfig):
         size: dict[str, Any] = {

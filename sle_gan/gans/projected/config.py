@@ -38,6 +38,10 @@ class ProjectedConfig(SLEGANConfig):
 
     model: ClassVar[str] = "projected"
     title: ClassVar[str] = "projected: SLE-GAN's generator, judged through a pretrained network too"
+    method: ClassVar[str] = (
+        "SLE-GAN's generator ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775)), "
+        "judged through a pretrained network too ([arXiv 2111.01007](https://arxiv.org/abs/2111.01007))"
+    )
 
     judges: str = option(
         "own,projected",

@@ -30,6 +30,7 @@ class SLEGANConfig(LatentConfig):
 
     model: ClassVar[str] = "slegan"
     title: ClassVar[str] = "SLE-GAN: new pictures from a hundred to a few thousand"
+    method: ClassVar[str] = "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 1024)
 
     width: int = option(

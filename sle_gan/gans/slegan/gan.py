@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,8 +13,9 @@ from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
-from sle_gan.gans.base import Judged
+from sle_gan.gans.base import Judged, LogNames
 from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS
 from sle_gan.gans.slegan.config import SLEGANConfig
 from sle_gan.gans.slegan.discriminator import Discriminator, crop_part
 from sle_gan.gans.slegan.generator import Generator
@@ -42,6 +43,12 @@ class SLEGAN(LatentGAN):
     """
 
     config: SLEGANConfig
+    totals: ClassVar[LogNames] = {**LatentGAN.totals, "rec": ("reconstruct",)}
+    panels: ClassVar[LogNames] = {
+        LECAM: LECAM_LOGS,
+        "reconstruction losses": ("reconstruct",),
+        OVERFITTING: OVERFITTING_LOGS,
+    }
 
     def __init__(self, config: SLEGANConfig, features: losses.Features | None = None):
         size: dict[str, Any] = {"width": config.width, "channels": CHANNELS[config.channels]}
