@@ -45,7 +45,7 @@ def with_sgd(gan: CycleGAN, rate: float = 1.0) -> CycleGAN:
     ways = []
     for way in gan.ways:
         ways.append(way._replace(optimizer=keras.optimizers.SGD(rate)))
-        ways[-1].optimizer.build(way.judge.trainable_variables)
+        ways[-1].optimizer.build(way.discriminator.trainable_variables)
     gan.ways = tuple(ways)
     return gan
 
@@ -94,7 +94,7 @@ def test_each_loss_moves_the_generators_that_it_should(weights_of: dict, judging
         gan = with_sgd(make(**weights_of))
         for way in gan.ways:
             if way.target not in judging:  # a discriminator of zeros says the same of everything
-                for variable in way.judge.trainable_variables:
+                for variable in way.discriminator.trainable_variables:
                     variable.assign(ops.zeros(variable.shape))
         before = values(gan)
         images = {domain: batch(seed=1 if domain in changed else 0)[i] for i, domain in enumerate("AB")}
@@ -152,7 +152,7 @@ def test_all_that_a_discriminator_sees_is_augmented() -> None:
     logs = gan.train_step(batch(), random)
 
     def judged(ways: Any, domain: str, seen: Any, kind: str) -> np.ndarray:
-        (judge,) = (way.judge for way in ways if way.target == domain)
+        (judge,) = (way.discriminator for way in ways if way.target == domain)
         augmented = augment.diff_augment([seen], gan.config.policy_names, random.fold(f"augment {kind} {domain}"))
         return ops.convert_to_numpy(judge(augmented[0]))
 

@@ -51,7 +51,7 @@ def _use_sgd_in_cyclegan(gan: Any, rate: float) -> None:
             variable.assign(variable.value * 3.0)  # pictures with some contrast, not all grey
     gan.generator_optimizer = _sgd(rate, "sgd_0", gan.a_to_b, gan.b_to_a)
     gan.ways = tuple(
-        way._replace(optimizer=_sgd(rate, f"sgd_{i}", way.judge)) for i, way in enumerate(gan.ways, start=1)
+        way._replace(optimizer=_sgd(rate, f"sgd_{i}", way.discriminator)) for i, way in enumerate(gan.ways, start=1)
     )
 
 

@@ -36,8 +36,8 @@ class Phase(NamedTuple):
     run: Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
 
 
-class Judged(NamedTuple):
-    """What a discriminator makes of images, as all GANs tell it.
+class DiscriminatorLosses(NamedTuple):
+    """A discriminator's losses and the logits that they are of, in the same form for all GANs.
 
     losses: named scalars, whose sum it minimises.
     real, fake: its logits of real and of generated images, tensors of any shape. Whatever a loss may want, here they
@@ -49,18 +49,22 @@ class Judged(NamedTuple):
     real: Sequence[Any] = ()
     fake: Sequence[Any] = ()
 
-    def joined(self, other: Judged) -> Judged:
+    def joined(self, other: DiscriminatorLosses) -> DiscriminatorLosses:
         """The losses and logits of both."""
-        return Judged({**self.losses, **other.losses}, [*self.real, *other.real], [*self.fake, *other.fake])
+        return DiscriminatorLosses(
+            {**self.losses, **other.losses}, [*self.real, *other.real], [*self.fake, *other.fake]
+        )
 
-    def detached(self) -> Judged:
+    def detached(self) -> DiscriminatorLosses:
         """With logits that no gradient flows into."""
         logits = ([ops.stop_gradient(each) for each in kind] for kind in (self.real, self.fake))
-        return Judged(self.losses, *logits)
+        return DiscriminatorLosses(self.losses, *logits)
 
-    def cotangents(self, losses: Mapping[str, Any]) -> Judged:
+    def cotangents(self, losses: Mapping[str, Any]) -> DiscriminatorLosses:
         """Those of the losses, and none of the logits."""
-        return Judged(dict(losses), *([ops.zeros_like(each) for each in kind] for kind in (self.real, self.fake)))
+        return DiscriminatorLosses(
+            dict(losses), *([ops.zeros_like(each) for each in kind] for kind in (self.real, self.fake))
+        )
 
 
 class GAN(ABC):

@@ -14,7 +14,7 @@ from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS
 from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
-from sle_gan.gans.base import GAN, Batch, Judged, LogNames, Phase
+from sle_gan.gans.base import GAN, Batch, DiscriminatorLosses, LogNames, Phase
 from sle_gan.gans.cyclegan.config import CycleGANConfig
 from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 from sle_gan.gans.cyclegan.image_pool import ImagePool
@@ -35,18 +35,18 @@ _BOUNDARIES = {"lsgan": 0.5, "hinge": 0.0}
 
 
 class Way(NamedTuple):
-    """One direction of translation, and what judges its results.
+    """One direction of translation, and what learns to tell its results from real images.
 
     source, target: domains, "A" and "B" or the other way round.
     there, back: the generators of this way and of the other one.
-    judge, optimizer, pool, augmentation: of the target domain.
+    discriminator, optimizer, pool, augmentation: of the target domain.
     """
 
     source: str
     target: str
     there: ResNetGenerator
     back: ResNetGenerator
-    judge: PatchDiscriminator
+    discriminator: PatchDiscriminator
     optimizer: Any
     pool: ImagePool
     augmentation: Augmentation
@@ -94,19 +94,19 @@ class CycleGAN(GAN):
         with compute_precision(config):
             self.a_to_b = ResNetGenerator(config.blocks, name="generator_AB", **size)
             self.b_to_a = ResNetGenerator(config.blocks, name="generator_BA", **size)
-            judges = {domain: PatchDiscriminator(name=f"discriminator_{domain}", **size) for domain in "AB"}
+            discriminators = {domain: PatchDiscriminator(name=f"discriminator_{domain}", **size) for domain in "AB"}
         # One optimizer for both generators, as every cycle is a loss of both.
         self.rates = [LinearDecay(rate) for rate in (config.G_learning_rate, config.D_learning_rate)]
         betas = (config.beta_1, config.beta_2)
         self.generator_optimizer = adam(config, self.rates[0], (self.a_to_b, self.b_to_a), "generators_adam", *betas)
         ways = []
         for source, target, there, back in (("A", "B", self.a_to_b, self.b_to_a), ("B", "A", self.b_to_a, self.a_to_b)):
-            judge = judges[target]
-            optimizer = adam(config, self.rates[1], judge, f"{judge.name}_adam", *betas)
+            discriminator = discriminators[target]
+            optimizer = adam(config, self.rates[1], discriminator, f"{discriminator.name}_adam", *betas)
             pool = ImagePool(config.pool_size, (config.resolution, config.resolution, channels), f"pool_{target}")
             # Each discriminator has its own probability: the domains differ in size.
             augmentation = Augmentation(config, f"augmentation_{target}")
-            ways.append(Way(source, target, there, back, judge, optimizer, pool, augmentation))
+            ways.append(Way(source, target, there, back, discriminator, optimizer, pool, augmentation))
         self.ways = tuple(ways)
 
     def usage(self, run: Path) -> tuple[str, dict[str, Any]]:
@@ -123,7 +123,9 @@ class CycleGAN(GAN):
 
     @property
     def networks(self) -> dict[str, Network]:
-        return {network.name: network for network in (self.a_to_b, self.b_to_a, *(way.judge for way in self.ways))}
+        return {
+            network.name: network for network in (self.a_to_b, self.b_to_a, *(way.discriminator for way in self.ways))
+        }
 
     @property
     def trained(self) -> dict[str, Network]:
@@ -131,7 +133,7 @@ class CycleGAN(GAN):
 
     @property
     def optimizers(self) -> dict[str, Any]:
-        return {"generators": self.generator_optimizer, **{way.judge.name: way.optimizer for way in self.ways}}
+        return {"generators": self.generator_optimizer, **{way.discriminator.name: way.optimizer for way in self.ways}}
 
     @property
     def buffers(self) -> dict[str, keras.Variable]:
@@ -165,8 +167,8 @@ class CycleGAN(GAN):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        judges = tuple(way.judge.name for way in self.ways)
-        return Phase(judges, self._discriminator_phase), Phase(("generators",), self._generator_phase)
+        names = tuple(way.discriminator.name for way in self.ways)
+        return Phase(names, self._discriminator_phase), Phase(("generators",), self._generator_phase)
 
     def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
         images, logs = self._prepare(batch, random), {}
@@ -211,16 +213,16 @@ class CycleGAN(GAN):
             ]
         )
 
-        def judge() -> Judged:
-            real, fake = ops.split(way.judge(both), 2)
+        def discriminator_losses() -> DiscriminatorLosses:
+            real, fake = ops.split(way.discriminator(both), 2)
             d_losses = {f"real_{domain}": real_loss(real), f"fake_{domain}": fake_loss(fake)}
-            return Judged(d_losses, [real], [fake]).detached()
+            return DiscriminatorLosses(d_losses, [real], [fake]).detached()
 
-        judged, pull = engine.vjp(judge, way.judge.trainable_variables)
-        gradients, _ = pull(judged.cotangents(cotangents(judged.losses, way.optimizer)))
-        way.optimizer.apply(gradients, way.judge.trainable_variables)
-        observed = way.augmentation.observe(judged.real, _BOUNDARIES[self.config.gan_loss])
-        return {**judged.losses, **{f"{name}_{domain}": value for name, value in observed.items()}}
+        found, pull = engine.vjp(discriminator_losses, way.discriminator.trainable_variables)
+        gradients, _ = pull(found.cotangents(cotangents(found.losses, way.optimizer)))
+        way.optimizer.apply(gradients, way.discriminator.trainable_variables)
+        observed = way.augmentation.observe(found.real, _BOUNDARIES[self.config.gan_loss])
+        return {**found.losses, **{f"{name}_{domain}": value for name, value in observed.items()}}
 
     def _add_gradients(
         self,
@@ -234,14 +236,14 @@ class CycleGAN(GAN):
         """Adds one way's share of the generators' gradients, by name; returns its losses."""
         source = images[way.source]
 
-        def fool_and_return(fakes: Any) -> dict[str, Any]:
-            logits = way.judge(*way.augmentation([fakes], random.fold(f"augment fake {way.target}")))
+        def generator_losses(fakes: Any) -> dict[str, Any]:
+            logits = way.discriminator(*way.augmentation([fakes], random.fold(f"augment fake {way.target}")))
             return {
                 f"generator_{way.source}{way.target}": _LOSSES[self.config.gan_loss][2](logits),
                 f"cycle_{way.source}": losses.l1(way.back(fakes), source),
             }
 
-        terms, pull = engine.vjp(fool_and_return, way.back.trainable_variables, [fakes])
+        terms, pull = engine.vjp(generator_losses, way.back.trainable_variables, [fakes])
         d_back, (d_fakes,) = pull(self._weighted(terms))
         self._add(gradients, way.back, d_back)
         self._add(gradients, way.there, pull_there(d_fakes)[0])

@@ -10,10 +10,10 @@ from keras import ops
 
 from sle_gan import augment, engine, losses
 from sle_gan.config import CHANNELS
-from sle_gan.gans.base import Judged
+from sle_gan.gans.base import DiscriminatorLosses
 from sle_gan.gans.dcgan.config import DCGANConfig
 from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
-from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.latent import LatentGAN, LossPart
 
 
 class DCGAN(LatentGAN):
@@ -38,15 +38,15 @@ class DCGAN(LatentGAN):
         self.real_target = 1.0 - config.label_smoothing
         self.fake_target = config.label_smoothing if config.label_smoothing_sides == "two" else 0.0
 
-    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
-        fakes = self.generator(self._draw_latents(batch_size, random), training=True)
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        fakes = self.generator(self.draw_latents(batch_size, random), training=True)
         random = random.fold("fake")
-        (fakes,) = self._augment([fakes], random.fold("augment"))
+        (fakes,) = self.augment([fakes], random.fold("augment"))
         return [self._add_noise(fakes, random)]
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
-        real = augment.vary(self._mirror(images, random), random.fold("vary"), **self.config.variations)
-        return self._augment([real], random.fold("real").fold("augment"))[0]
+        real = augment.vary(self.mirror(images, random), random.fold("vary"), **self.config.variations)
+        return self.augment([real], random.fold("real").fold("augment"))[0]
 
     def _add_noise(self, images: Any, random: engine.RandomStream) -> Any:
         """Instance noise (arXiv 1610.04490), of a deviation that falls to zero step by step."""
@@ -56,21 +56,21 @@ class DCGAN(LatentGAN):
         deviation = self.config.instance_noise * ops.maximum(left, 0.0)
         return images + deviation * keras.random.normal(images.shape, seed=random.fold("instance noise"))
 
-    def _judgements(self) -> Sequence[Judgement]:
+    def discriminator_losses(self) -> Sequence[LossPart]:
         # One after the other, as in the tutorial: batch norm sees real and generated images apart.
-        return self._judge_real, self._judge_fake
+        return self.real_losses, self.fake_losses
 
-    def _judge_real(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+    def real_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         del fakes
         real = self._add_noise(self.prepare_real(images, random), random.fold("real"))
         logits = self.discriminator(real, training=True)
-        return Judged({"real": losses.cross_entropy(logits, self.real_target)}, real=[logits])
+        return DiscriminatorLosses({"real": losses.cross_entropy(logits, self.real_target)}, real=[logits])
 
-    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+    def fake_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         del images, random
         logits = self.discriminator(*fakes, training=True)
-        return Judged({"fake": losses.cross_entropy(logits, self.fake_target)}, fake=[logits])
+        return DiscriminatorLosses({"fake": losses.cross_entropy(logits, self.fake_target)}, fake=[logits])
 
-    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         del images, random
         return {"generator": losses.cross_entropy(self.discriminator(*fakes, training=True), 1.0)}

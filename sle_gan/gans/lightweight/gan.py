@@ -11,8 +11,8 @@ from keras import ops
 
 from sle_gan import engine, losses, pixels
 from sle_gan.config import CHANNELS
-from sle_gan.gans.base import Judged, LogNames
-from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.base import DiscriminatorLosses, LogNames
+from sle_gan.gans.latent import LatentGAN, LossPart
 from sle_gan.gans.lightweight.config import LightweightConfig
 from sle_gan.gans.lightweight.layers import from_unit, to_unit
 from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator, decoder_target
@@ -59,46 +59,46 @@ class LightweightGAN(LatentGAN):
             beta_2=0.9,
         )
 
-    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
-        fakes = self.generator(self._draw_latents(batch_size, random), training=True)
-        return self._augment([fakes], random.fold("augment fake"))
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        fakes = self.generator(self.draw_latents(batch_size, random), training=True)
+        return self.augment([fakes], random.fold("augment fake"))
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
-        return self._augment([self._mirror(images, random)], random.fold("augment real"))[0]
+        return self.augment([self.mirror(images, random)], random.fold("augment real"))[0]
 
-    def _judgements(self) -> Sequence[Judgement]:
-        return (self._judge,)  # the dual contrastive loss compares real images with generated ones
+    def discriminator_losses(self) -> Sequence[LossPart]:
+        return (self._losses,)  # the dual contrastive loss compares real images with generated ones
 
-    def _judge(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+    def _losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         real = self.prepare_real(images, random)
         quadrant = keras.random.randint((), 0, 4, seed=random.shared("quadrant"))
         offset = (quadrant // 2 * 8, quadrant % 2 * 8)  # row and column of one of four quarters of the 16x16 map
         seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
-        judged = self._divergence(seen, self.discriminator(*fakes, training=True))
+        found = self._divergence(seen, self.discriminator(*fakes, training=True))
         reconstructions = {
             f"reconstruct_{key}": losses.mse(to_unit(seen[key]), to_unit(decoder_target(real, key, offset)))
             for key in self.discriminator.decoders
         }
-        return judged._replace(losses={**judged.losses, **reconstructions})
+        return found._replace(losses={**found.losses, **reconstructions})
 
-    def _divergence(self, real: Mapping[str, Any], fake: Mapping[str, Any]) -> Judged:
-        """What D minimises of its judgements of real and generated images, both scales with the same weight."""
+    def _divergence(self, real: Mapping[str, Any], fake: Mapping[str, Any]) -> DiscriminatorLosses:
+        """What D minimises of its logits of real and generated images, both scales with the same weight."""
         if self.config.dual_contrast_loss:
             # Differences of logits are all that it sees: a single logit, or its sign, means nothing.
-            return Judged({"real_fake": sum(self._contrast(real[scale], fake[scale]) for scale in SCALES)})
+            return DiscriminatorLosses({"real_fake": sum(self._contrast(real[scale], fake[scale]) for scale in SCALES)})
         reals, fakes = ([-seen[scale] for scale in SCALES] for seen in (real, fake))
         d_losses = {
             "real": sum(losses.hinge_real(logits) for logits in reals),
             "fake": sum(losses.hinge_fake(logits) for logits in fakes),
         }
-        return Judged(d_losses, reals, fakes)
+        return DiscriminatorLosses(d_losses, reals, fakes)
 
     @staticmethod
     def _contrast(ones: Any, others: Any) -> Any:
         """The contrast of the whole batch, the images of all replicas with each other."""
         return losses.dual_contrastive(engine.all_gather(ones), engine.all_gather(others))
 
-    def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
+    def _penalty_and_gradients(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
         """In every fourth step the gradient penalty and its gradients, else zeros.
 
         On TensorFlow's CPU the gradients' last bits differ between calls with equal values: the second derivative of
@@ -107,7 +107,7 @@ class LightweightGAN(LatentGAN):
         if not self.config.gradient_penalty:
             return {}, []
         variables = self.discriminator.trainable_variables
-        unit = to_unit(self._mirror(images, random))  # the penalty is of the slope before augmentation
+        unit = to_unit(self.mirror(images, random))  # the penalty is of the slope before augmentation
 
         def penalise() -> tuple[Any, list[Any]]:
             penalty, pull = engine.vjp(lambda: self._penalty(unit, random), variables)
@@ -123,11 +123,11 @@ class LightweightGAN(LatentGAN):
     def _penalty(self, unit: Any, random: engine.RandomStream) -> Any:
         """weight * mean((|d(sum of an image's logits) / d(image in 0..1)| - 1)^2)."""
 
-        def judged(unit: Any) -> Any:
-            seen = self.discriminator(*self._augment([from_unit(unit)], random.fold("augment real")), training=True)
+        def summed_logits(unit: Any) -> Any:
+            seen = self.discriminator(*self.augment([from_unit(unit)], random.fold("augment real")), training=True)
             return sum(ops.sum(seen[scale]) for scale in SCALES)
 
-        total, pull = engine.vjp(judged, (), [unit])
+        total, pull = engine.vjp(summed_logits, (), [unit])
         # Scaled on its way through a network that may compute in float16.
         scale = self.discriminator_optimizer.scale_loss(ops.ones_like(total))
         _, (slope,) = pull(scale)
@@ -135,7 +135,7 @@ class LightweightGAN(LatentGAN):
         length = ops.sqrt(ops.maximum(squares, 1e-24))  # the root has no gradient at 0
         return self.config.gradient_penalty * ops.mean(ops.square(length - 1.0))
 
-    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         fake = self.discriminator(*fakes, training=True)
         if not self.config.dual_contrast_loss:
             return {"generator": sum(losses.hinge_generator(-fake[scale]) for scale in SCALES)}

@@ -15,8 +15,8 @@ from keras import ops
 from sle_gan import engine, losses
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
-from sle_gan.gans.base import Judged, Phase
-from sle_gan.gans.latent import Judgement, LatentGAN
+from sle_gan.gans.base import DiscriminatorLosses, Phase
+from sle_gan.gans.latent import LatentGAN, LossPart
 from sle_gan.gans.optimizers import adam, compute_precision
 from sle_gan.gans.overfitting import LeCam
 from sle_gan.gans.projected.config import ProjectedConfig
@@ -86,55 +86,57 @@ class ProjectedGAN(SLEGAN):
 
     @property
     def phases(self) -> Sequence[Phase]:
-        judge, generate = super().phases
-        return (judge._replace(updates=("discriminator", "heads")) if self.own else judge), generate
+        of_discriminator, of_generator = super().phases
+        if self.own:
+            of_discriminator = of_discriminator._replace(updates=("discriminator", "heads"))
+        return of_discriminator, of_generator
 
     def look(self, images: Any) -> list[Any]:
         """What the heads see of images (B, R, R, C) in (-1, 1): maps of four sizes."""
         images = resize(to_rgb(images), self.config.feature_resolution)
         return self.projection(self.features(images))
 
-    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
         """Images at both scales, and the maps that the heads see of them."""
-        scales = super()._generate(batch_size, random)
+        scales = super().generate_fakes(batch_size, random)
         return [*scales, *self.look(scales[0])]
 
-    def _judgements(self) -> Sequence[Judgement]:
-        return super()._judgements() if self.own else self._head_judgements()
+    def discriminator_losses(self) -> Sequence[LossPart]:
+        return super().discriminator_losses() if self.own else self._head_losses()
 
-    def _head_judgements(self) -> Sequence[Judgement]:
-        return self._judge_real_maps, self._judge_fake_maps
+    def _head_losses(self) -> Sequence[LossPart]:
+        return self._real_head_losses, self._fake_head_losses
 
-    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
-        judged = super()._train_discriminator(images, fakes, random)
+    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+        found = super()._train_discriminator(images, fakes, random)
         if self.own:
-            more, gradients = self._judge_with("heads", self._head_judgements(), images, fakes, random)
+            more, gradients = self._discriminator_gradients("heads", self._head_losses(), images, fakes, random)
             self.heads_optimizer.apply(gradients, self.heads.trainable_variables)
-            judged = judged.joined(more)
-        return judged
+            found = found.joined(more)
+        return found
 
-    def _judge_fake(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
-        return super()._judge_fake(images, fakes[:SCALES], random)
+    def fake_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+        return super().fake_losses(images, fakes[:SCALES], random)
 
-    def _judge_real_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+    def _real_head_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         del fakes
-        logits = self._judge_maps(self.look(self.prepare_real(images, random)))
-        return Judged({"projected_real": losses.hinge_real(logits)}, real=[logits])
+        logits = self._head_logits(self.look(self.prepare_real(images, random)))
+        return DiscriminatorLosses({"projected_real": losses.hinge_real(logits)}, real=[logits])
 
-    def _judge_fake_maps(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
+    def _fake_head_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         del images, random
-        logits = self._judge_maps(fakes[SCALES:])
-        return Judged({"projected_fake": losses.hinge_fake(logits)}, fake=[logits])
+        logits = self._head_logits(fakes[SCALES:])
+        return DiscriminatorLosses({"projected_fake": losses.hinge_fake(logits)}, fake=[logits])
 
-    def _judge_maps(self, maps: list[Any]) -> Any:
+    def _head_logits(self, maps: list[Any]) -> Any:
         with constant_singular_vectors():
             return self.heads(*maps, training=True)
 
-    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        found = {"projected_generator": losses.hinge_generator(self._judge_maps(fakes[SCALES:]))}
+    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        found = {"projected_generator": losses.hinge_generator(self._head_logits(fakes[SCALES:]))}
         weights = {"projected_generator": self.config.projected_weight, "generator": self.config.own_weight}
         if self.own:
-            found = {**super()._fool(images, fakes[:SCALES], random), **found}
+            found = {**super().generator_losses(images, fakes[:SCALES], random), **found}
         return {name: weights[name] * loss for name, loss in found.items()}
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
