@@ -25,8 +25,8 @@ from sle_gan.gans.slegan.from_fastgan import read_fastgan
 from sle_gan.gans.slegan.to_fastgan import save_fastgan, trained_paths
 from sle_gan.pictures import make_grid
 from sle_gan.training import checkpoints
+from sle_gan.training.callbacks import read_log
 from sle_gan.training.fastgan_runs import import_run, read_exported
-from sle_gan.training.listeners import read_log
 from sle_gan.training.run_folder import read_run
 from sle_gan.weights import variables_by_path
 

@@ -21,7 +21,7 @@ from sle_gan import DCGANConfig, augment, losses, pixels
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans import make_gan
-from sle_gan.training.listeners import read_log
+from sle_gan.training.callbacks import read_log
 
 TINY = ("--model", "dcgan", "--resolution", 32, "--width", 8, "--latent", 16, "--batch-size", 4)
 CONFIG = DCGANConfig(resolution=32, width=8, latent=16, batch_size=4, flip=False)

@@ -25,7 +25,7 @@ from sle_gan.gans import make_gan
 from sle_gan.gans.lightweight.layers import to_unit
 from sle_gan.gans.lightweight.networks import decoder_target
 from sle_gan.training import transfer
-from sle_gan.training.listeners import read_log
+from sle_gan.training.callbacks import read_log
 
 SMALL: dict[str, Any] = {"resolution": 32, "latent": 8, "fmap_max": 8, "attn_res_layers": "16", "batch_size": 4}
 TINY = tuple(x for key, value in SMALL.items() for x in (f"--{key.replace('_', '-')}", value))

@@ -14,9 +14,9 @@ from sle_gan import SLEGANConfig
 from sle_gan.cli import train
 from sle_gan.metrics import Scores
 from sle_gan.training import loop, run
+from sle_gan.training.callbacks import read_log
 from sle_gan.training.checkpoints import CheckpointFolder, read_meta
 from sle_gan.training.evaluation import Evaluation
-from sle_gan.training.listeners import read_log
 
 
 @pytest.fixture()

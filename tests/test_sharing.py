@@ -25,8 +25,8 @@ from sle_gan.pictures import make_grid
 from sle_gan.sharing.card import Shared, _quoted, make_card
 from sle_gan.sharing.save import save_pretrained
 from sle_gan.sharing.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
+from sle_gan.training.callbacks import JsonLines
 from sle_gan.training.checkpoints import CheckpointFolder
-from sle_gan.training.listeners import JsonLines
 
 SECRETS = ("anna", "portraits of my children", "/home/", "pretrained by bob")
 CONFIG = SLEGANConfig(

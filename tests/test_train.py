@@ -20,8 +20,8 @@ from PIL import Image
 import sle_gan
 from sle_gan import SLEGANConfig
 from sle_gan.config import config_from_dict
+from sle_gan.training.callbacks import read_log
 from sle_gan.training.checkpoints import read_meta
-from sle_gan.training.listeners import read_log
 from sle_gan.training.signals import STOPPING
 
 RUN_FILES = {

@@ -15,7 +15,7 @@ from sle_gan.cli.translate import main
 from sle_gan.data import decode_whole
 from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
 from sle_gan.generation import generate_images
-from sle_gan.training.listeners import read_log
+from sle_gan.training.callbacks import read_log
 
 TINY = ("--model", "cyclegan", "--resolution", 64, "--width", 4, "--blocks", 1, "--batch-size", 4)
 

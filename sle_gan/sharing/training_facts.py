@@ -99,8 +99,8 @@ def _read_config(run: Path) -> TrainConfig:
 
 def read_training(files: RunFiles) -> TrainingFacts:
     """Reads settings, log and the checkpoints' headers of a run."""
+    from sle_gan.training.callbacks import read_log
     from sle_gan.training.evaluation import of_one_protocol
-    from sle_gan.training.listeners import read_log
 
     config = _read_config(files.run)
     log = files.run / "log.jsonl"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sle_gan.files import atomic_path
 from sle_gan.gans.base import LogNames
-from sle_gan.training.listeners import read_log
+from sle_gan.training.callbacks import read_log
 
 ADVERSARIAL = "adversarial losses"
 

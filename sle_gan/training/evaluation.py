@@ -15,7 +15,7 @@ from sle_gan.features import load_extractor
 from sle_gan.files import atomic_path
 from sle_gan.gans.base import GAN
 from sle_gan.metrics import Scorer, Scores
-from sle_gan.training.listeners import read_log
+from sle_gan.training.callbacks import read_log
 from sle_gan.words import counted
 
 _NAMES = {

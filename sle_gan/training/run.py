@@ -1,4 +1,4 @@
-"""One training run from settings to exports: puts data, GAN, folder, listeners and loop together."""
+"""One training run from settings to exports: puts data, GAN, folder, callbacks and loop together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from sle_gan.gans import make_gan
 from sle_gan.gans.base import GAN
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
-from sle_gan.training import listeners, transfer
+from sle_gan.training import transfer
+from sle_gan.training.callbacks import Callback, Callbacks, Console, JsonLines, Messages, PictureFiles, TensorBoard
 from sle_gan.training.checkpoints import CheckpointFolder
 from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
@@ -69,22 +70,24 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             best = evaluation.take_over(best, folder.log)
             worse = worse if best else 0  # numbers of another ruler are no reason to stop
         outcome = Outcome(first, None, 0.0, 0.0)
-        with contextlib.closing(_listen(gan, folder, first, last)) as heard:
+        with contextlib.closing(_make_callbacks(gan, folder, first, last)) as callbacks:
             if missing := left_out():
-                heard.on_message(missing)
+                callbacks.on_message(missing)
             if first < last:
                 if resume:
-                    heard.attempt(str(folder.config), lambda: folder.write_config(config))
-                    heard.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, heard))
-                heard.on_message(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
-                trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best, worse)
+                    callbacks.attempt(str(folder.config), lambda: folder.write_config(config))
+                    callbacks.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, callbacks))
+                callbacks.on_message(
+                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}"
+                )
+                trainer = Trainer(gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse)
                 outcome = trainer.run(first, last, new, signals)
-            _finish_exports(gan, folder, checkpoints, heard)
+            _finish_exports(gan, folder, checkpoints, callbacks)
             if is_installed("matplotlib"):
-                heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
-                heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
+                callbacks.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
+                callbacks.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
             if evaluation and not outcome.interrupted_by:
-                heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
+                callbacks.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
         conclude(gan, folder, checkpoints, outcome, last)
     return outcome
 
@@ -99,30 +102,30 @@ def _steps_done(config: TrainConfig) -> int:
     return newest.step if newest else 0
 
 
-def _listen(gan: GAN, folder: RunFolder, first: int, last: int) -> listeners.Listeners:
-    """What hears of the run; of one that is complete, the user alone."""
+def _make_callbacks(gan: GAN, folder: RunFolder, first: int, last: int) -> Callbacks:
+    """The callbacks of a run; of one that is complete, only what prints messages."""
     if first >= last:
-        return listeners.Listeners({"the console": listeners.Messages})
-    makers: dict[str, Callable[[], listeners.Listener]] = {
-        "the console": lambda: listeners.Console(first, last, gan.config.batch_size, gan.totals),
-        str(folder.log): lambda: listeners.JsonLines(folder.log, first),
-        str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
+        return Callbacks({"the console": Messages})
+    makers: dict[str, Callable[[], Callback]] = {
+        "the console": lambda: Console(first, last, gan.config.batch_size, gan.totals),
+        str(folder.log): lambda: JsonLines(folder.log, first),
+        str(folder.samples): lambda: PictureFiles(folder.samples),
     }
     if is_installed("tensorboard"):
-        makers[str(folder.tensorboard)] = lambda: listeners.TensorBoard(folder.tensorboard, first)
-    return listeners.Listeners(makers)
+        makers[str(folder.tensorboard)] = lambda: TensorBoard(folder.tensorboard, first)
+    return Callbacks(makers)
 
 
-def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callbacks: Callback) -> None:
     """Brings the exports up to the checkpoints, and says which were behind. Raises OSError where that fails."""
     for path in renew_exports(gan, folder, saved):
-        heard.on_message(f"wrote {path} again: it was not that of its checkpoint")
+        callbacks.on_message(f"wrote {path} again: it was not that of its checkpoint")
 
 
-def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callbacks: Callback) -> None:
     """At the end of a run the exports must be there: raises TrainingStopped where they cannot be written."""
     try:
-        _renew_exports(gan, folder, saved, heard)
+        _renew_exports(gan, folder, saved, callbacks)
     except OSError as error:
         newest = saved.newest()
         raise TrainingStopped(
@@ -147,7 +150,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
             RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
         ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, listeners.Listener())
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback())
             return trainer.run(first, last, new, signals)
 
 

@@ -1,4 +1,4 @@
-"""What happens beside training: console, log file, TensorBoard, pictures. The loop calls, they write."""
+"""Callbacks of the training loop: console, log file, TensorBoard, pictures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sle_gan.pictures import save_png
 from sle_gan.words import counted
 
 
-class Listener:
-    """Hears of a run's events. Every method may be left out."""
+class Callback:
+    """Called at a run's events. Every method may be left out."""
 
     def on_step(self, step: int, logs: Mapping[str, float]) -> None:
         """After step number `step` (1, 2, ...): the named losses and `images_per_second`."""
@@ -37,15 +37,15 @@ class Listener:
         """The run has ended, one way or another."""
 
 
-class Listeners(Listener):
+class Callbacks(Callback):
     """Several as one, none of which can end a run: a failure is told once for each cause, and the run goes on.
 
     Args:
         makers: what makes each of them, by what it writes. The first should be the one that the user sees.
     """
 
-    def __init__(self, makers: Mapping[str, Callable[[], Listener]]):
-        self._members: dict[str, Listener] = {}
+    def __init__(self, makers: Mapping[str, Callable[[], Callback]]):
+        self._members: dict[str, Callback] = {}
         self._told: set[tuple[str, object]] = set()
         for name, make in makers.items():
             self.attempt(name, lambda name=name, make=make: self._members.__setitem__(name, make()))
@@ -63,7 +63,7 @@ class Listeners(Listener):
             why = str(error) if system else f"{type(error).__name__}: {error}"
             self.on_message(f"warning: {name} cannot be written ({why}); the run goes on without it")
 
-    def _each(self, action: Callable[[Listener], None]) -> None:
+    def _each(self, action: Callable[[Callback], None]) -> None:
         for name, member in self._members.items():
             self.attempt(name, lambda member=member: action(member))
 
@@ -83,7 +83,7 @@ class Listeners(Listener):
         self._each(lambda member: member.close())
 
 
-class Console(Listener):
+class Console(Callback):
     """A progress bar with images/s, ETA and losses; messages above it.
 
     Args:
@@ -125,14 +125,14 @@ class Console(Listener):
         self._bar.close()
 
 
-class Messages(Listener):
+class Messages(Callback):
     """The messages alone, on stdout."""
 
     def on_message(self, text: str) -> None:
         print(text)
 
 
-class JsonLines(Listener):
+class JsonLines(Callback):
     """log.jsonl: one object per step. Lines of steps after `first_step` are dropped when resuming."""
 
     def __init__(self, path: Path, first_step: int):
@@ -169,7 +169,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-class TensorBoard(Listener):
+class TensorBoard(Callback):
     """An event file. Records and messages are the tensorboard package's, so that no engine needs TensorFlow for it.
 
     Its EventFileWriter is not used: the thread in which that writes prints a traceback where it fails, and is gone.
@@ -222,7 +222,7 @@ class TensorBoard(Listener):
         self._file.close()
 
 
-class PictureFiles(Listener):
+class PictureFiles(Callback):
     """samples/samples_00001000.png and so on."""
 
     def __init__(self, folder: Path):
