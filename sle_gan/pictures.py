@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.atomic_files import atomic_path
 from sle_gan.errors import UserError
-from sle_gan.files import atomic_path
 
 _JPEG_SIDE = 65_500
 

@@ -24,8 +24,8 @@ from sle_gan.gans.cyclegan.networks import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,
     DownConv2D,
+    PreNormConv2D,
     ResNetGenerator,
-    Stage,
     UpConv2D,
 )
 
@@ -156,7 +156,7 @@ def _translate_in_strips(
     return result
 
 
-def _convolved(stage: Stage, below: _Map, elements: int) -> _Map:
+def _convolved(stage: PreNormConv2D, below: _Map, elements: int) -> _Map:
     """What a stage of the generator makes of a map."""
     height, width, _ = below.shape
     if stage.normalize:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sle_gan import hdf5
+from sle_gan.atomic_files import new_hdf5
 from sle_gan.errors import UserError, shown
-from sle_gan.files import new_hdf5
 from sle_gan.json_objects import parse_object
 from sle_gan.kernels import kernels
 

@@ -15,12 +15,12 @@ import pytest
 from helpers import REPOSITORY, as_another_user
 
 from sle_gan import SLEGANConfig
+from sle_gan.atomic_files import atomic_path
 from sle_gan.cli import common, convert, evaluate, generate, share, tiles, train, translate
 from sle_gan.config import CONFIGS
 from sle_gan.data import load_dataset
 from sle_gan.errors import UserError
 from sle_gan.features.download import keras_cache
-from sle_gan.files import atomic_path
 from sle_gan.paths import check_output_file, check_output_folder, expanded
 
 COMMANDS: dict[str, Any] = {

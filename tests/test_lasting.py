@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan import SLEGANConfig, files, weights
+from sle_gan import SLEGANConfig, atomic_files, weights
+from sle_gan.atomic_files import AppendedFile, new_hdf5
 from sle_gan.cli.common import lasting_console
 from sle_gan.errors import TrainingStopped
-from sle_gan.files import AppendedFile, new_hdf5
 from sle_gan.gans import make_gan
 from sle_gan.training import callbacks, exports, run
 from sle_gan.training.callbacks import Callback, Callbacks, JsonLines, PictureFiles, TensorBoard, read_log
@@ -121,7 +121,7 @@ def test_no_callback_ends_a_run_and_each_cause_is_told_once(tmp_path: Path, monk
     samples.rmdir()  # a folder that was removed for its size comes back
     every.on_picture(2, "a", PICTURE)
     assert [path.name for path in samples.iterdir()] == ["a_00000002.png"]
-    monkeypatch.setattr(files.os, "fsync", full_disk)
+    monkeypatch.setattr(atomic_files.os, "fsync", full_disk)
     with monkeypatch.context() as patch:
         patch.setattr(AppendedFile, "write", full_disk)
         for step in (3, 4):
@@ -169,7 +169,7 @@ def test_a_network_file_meets_a_full_disk_as_any_other(tmp_path: Path, monkeypat
     with new_hdf5(tmp_path / "x.h5") as file:
         file["a"] = np.zeros(3)
     before = (tmp_path / "x.h5").read_bytes()
-    monkeypatch.setattr(files.os, "fsync", full_disk)
+    monkeypatch.setattr(atomic_files.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"), new_hdf5(tmp_path / "x.h5") as file:
         for i in range(1000):
             file[f"b{i}"] = np.zeros(100)
@@ -187,10 +187,10 @@ def test_on_a_full_disk_an_old_checkpoint_makes_room(tmp_path: Path, monkeypatch
             full_disk()
         sync(number)
 
-    monkeypatch.setattr(files.os, "fsync", room_for_two)
+    monkeypatch.setattr(atomic_files.os, "fsync", room_for_two)
     saved.save(4, {}, {})
     assert [checkpoint.step for checkpoint in saved.all()] == [3, 4]
-    monkeypatch.setattr(files.os, "fsync", full_disk)
+    monkeypatch.setattr(atomic_files.os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         saved.save(5, {}, {})
     assert [checkpoint.step for checkpoint in saved.all()][-1] == 4, "the newest whole one is never given up"

@@ -127,10 +127,10 @@ def test_what_fits_nothing_is_refused(source, tmp_path: Path) -> None:
 def test_stages_go_from_the_image_to_the_last_map(resolution: int) -> None:
     from sle_gan import Discriminator
 
-    stages = [[layer.name for layer in stage] for stage in Discriminator(resolution, width=8).stages]
-    assert stages[0][0] == "stem_1" and stages[-1][:2] == ["down_8", "excite_8"][: len(stages[-1])]
-    assert len(stages) == {64: 4, 256: 6, 512: 6, 1024: 7}[resolution]
-    small = [name for stage in stages for name in stage if name.startswith("small")]
+    groups = [[layer.name for layer in group] for group in Discriminator(resolution, width=8).layer_groups]
+    assert groups[0][0] == "stem_1" and groups[-1][:2] == ["down_8", "excite_8"][: len(groups[-1])]
+    assert len(groups) == {64: 4, 256: 6, 512: 6, 1024: 7}[resolution]
+    small = [name for group in groups for name in group if name.startswith("small")]
     assert small == sorted(small, key=lambda name: -int(name.removeprefix("small_")))
 
 

@@ -301,7 +301,7 @@ def _is_generator(path: str) -> bool:
 
 
 def _write_json(path: str, scores: Scores) -> None:
-    from sle_gan.files import atomic_path
+    from sle_gan.atomic_files import atomic_path
 
     try:
         with atomic_path(path) as temporary:

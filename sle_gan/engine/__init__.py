@@ -20,6 +20,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
+| `Batch` | the images of a step |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
 | `instance_norm` | normalisation of every image by its own moments |
 | `update_averages` | exponential moving averages of variables |
@@ -45,6 +46,7 @@ else:
         "set KERAS_BACKEND to one of them"
     )
 
+from sle_gan.engine.calls import Batch
 from sle_gan.engine.random import RandomStream
 
 name: str = keras.config.backend()
@@ -74,6 +76,7 @@ save_model = _engine.save_model
 
 __all__ = [
     "Adam",
+    "Batch",
     "Devices",
     "RandomStream",
     "after",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sle_gan import engine, pixels
-from sle_gan.files import temporary_beside
+from sle_gan.atomic_files import temporary_beside
 from sle_gan.models.folded import Folded, TensorOperations, run
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sle_gan.atomic_files import atomic_path
 from sle_gan.errors import UserError
-from sle_gan.files import atomic_path
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 30

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from sle_gan import hdf5
+from sle_gan.atomic_files import new_hdf5
 from sle_gan.errors import UserError
 from sle_gan.features.download import HashMismatch, download, keras_cache
 from sle_gan.features.inception_files import PARTS, SCOPES, read_foreign
-from sle_gan.files import new_hdf5
 
 FORMAT = "sle_gan.inception-2015-12-05/1"
 EPSILON = 1e-3  # of every BatchNorm: `variance_epsilon` in the frozen graph

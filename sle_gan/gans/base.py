@@ -22,9 +22,6 @@ from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
 from sle_gan.weights import variables_by_path
 
-# uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.
-Batch = Sequence[Any]
-
 # Some of a GAN's logs under a title: how their names begin. "generator" stands for generator_AB and generator_BA too.
 LogNames = Mapping[str, tuple[str, ...]]
 
@@ -33,7 +30,7 @@ class Phase(NamedTuple):
     """A piece of a step: named scalar losses of a batch, and the update of the networks named in `updates`."""
 
     updates: tuple[str, ...]
-    run: Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
+    run: Callable[[engine.Batch, engine.RandomStream], Mapping[str, Any]]
 
 
 class DiscriminatorLosses(NamedTuple):
@@ -153,7 +150,7 @@ class GAN(ABC):
     def phases(self) -> Sequence[Phase]:
         """The pieces of a step, in their order. Pure keras.ops."""
 
-    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """Updates the networks on one batch; returns named scalar losses. Pure keras.ops."""
         self.begin_step(random)
         logs: dict[str, Any] = {}

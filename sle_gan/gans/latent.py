@@ -13,8 +13,8 @@ from keras import ops
 
 from sle_gan import augment, engine, pixels
 from sle_gan.config import TrainConfig
-from sle_gan.gans.base import GAN, Batch, DiscriminatorLosses, LogNames, Phase, update_average
-from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
+from sle_gan.gans.base import GAN, DiscriminatorLosses, LogNames, Phase, update_average
+from sle_gan.gans.optimizers import add_gradients, compute_precision, cotangents, make_adam
 from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS, Augmentation, LeCam
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
@@ -54,9 +54,11 @@ class LatentGAN(GAN):
         # What is exported and scored computes as those who load it will: in float32.
         self.averaged = make_generator("generator_ema")
         self.averaged.set_weights(self.generator.get_weights())
-        rates = config.G_learning_rate, config.D_learning_rate
-        self.generator_optimizer = adam(config, rates[0], self.generator, "generator_adam", beta_2=beta_2)
-        self.discriminator_optimizer = adam(config, rates[1], self.discriminator, "discriminator_adam", beta_2=beta_2)
+        g_rate, d_rate = config.G_learning_rate, config.D_learning_rate
+        self.generator_optimizer = make_adam(config, g_rate, self.generator, "generator_adam", beta_2=beta_2)
+        self.discriminator_optimizer = make_adam(
+            config, d_rate, self.discriminator, "discriminator_adam", beta_2=beta_2
+        )
         self._augmentation = Augmentation(config)
         self._lecams = {"discriminator": LeCam(self.config.lecam)}  # one for each discriminator
 
@@ -104,7 +106,7 @@ class LatentGAN(GAN):
     def generator_export(self) -> Network:
         return self.averaged
 
-    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """The phases of one step with one forward pass of the generator for both of them."""
         (images,) = batch
         self.begin_step(random)
@@ -118,11 +120,11 @@ class LatentGAN(GAN):
     def phases(self) -> Sequence[Phase]:
         return Phase(("discriminator",), self._discriminator_phase), Phase(("generator",), self._generator_phase)
 
-    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _discriminator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch
         return self.update_discriminator(images, self.generate_fakes(images.shape[0], random), random)
 
-    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _generator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch
         return self.update_generator(images, *self.differentiable_fakes(images.shape[0], random), random)
 

@@ -13,7 +13,7 @@ from sle_gan import engine
 from sle_gan.config import TrainConfig
 
 
-def adam(
+def make_adam(
     config: TrainConfig,
     learning_rate: Any,
     networks: keras.Model | Sequence[keras.Model],

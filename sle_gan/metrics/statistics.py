@@ -14,9 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan import npz
+from sle_gan.atomic_files import atomic_path
 from sle_gan.errors import UserError, shown
 from sle_gan.features import FeatureExtractor
-from sle_gan.files import atomic_path
 from sle_gan.json_objects import parse_object
 from sle_gan.metrics.frechet import StreamingMoments
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan.files import AppendedFile, atomic_path
+from sle_gan.atomic_files import AppendedFile, atomic_path
 from sle_gan.pictures import save_png
 from sle_gan.words import counted
 

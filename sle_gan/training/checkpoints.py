@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sle_gan import npz, weights
+from sle_gan.atomic_files import atomic_path
 from sle_gan.errors import UserError, shown
-from sle_gan.files import atomic_path
 from sle_gan.json_objects import parse_object
 
 if TYPE_CHECKING:

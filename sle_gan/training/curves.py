@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sle_gan.files import atomic_path
+from sle_gan.atomic_files import atomic_path
 from sle_gan.gans.base import LogNames
 from sle_gan.training.callbacks import read_log
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from sle_gan.atomic_files import atomic_path
 from sle_gan.config import TrainConfig
 from sle_gan.data import Dataset, cache_place
 from sle_gan.features import load_extractor
-from sle_gan.files import atomic_path
 from sle_gan.gans.base import GAN
 from sle_gan.metrics import Scorer, Scores
 from sle_gan.training.callbacks import read_log

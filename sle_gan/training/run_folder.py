@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from sle_gan.atomic_files import TEMPORARY, atomic_path
 from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
-from sle_gan.files import TEMPORARY, atomic_path
 from sle_gan.paths import check_output_folder, check_text, reason
 from sle_gan.training.checkpoints import CheckpointFolder
 

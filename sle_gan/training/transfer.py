@@ -12,8 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
@@ -25,13 +23,13 @@ from sle_gan.hub.files import PYTORCH
 from sle_gan.kernels import arguments
 from sle_gan.training import checkpoints
 from sle_gan.training.run_folder import read_run
+from sle_gan.weights import Arrays
 from sle_gan.words import counted
 
 if TYPE_CHECKING:
     from sle_gan.gans.base import GAN
     from sle_gan.models.network import Network
 
-Arrays = Mapping[str, np.ndarray]
 _AVERAGED = "_ema"  # ends the name of a network that is the average of another
 
 
@@ -270,7 +268,7 @@ def _prefixes(layer: str) -> list[str]:
 
 
 def freeze_discriminators(gan: GAN, count: int, loaded: Sequence[Loaded] = ()) -> list[str]:
-    """Makes the first `count` groups of `Network.stages` of every discriminator constants; returns their names.
+    """Makes the first `count` groups of `Network.layer_groups` of every discriminator constants; returns their names.
 
     Their weights, batch-norm statistics and singular vectors stay as they are, bit for bit. What the optimizer
     keeps of them stays zero, so that a checkpoint also fits when other layers are frozen, or none.
@@ -286,12 +284,12 @@ def freeze_discriminators(gan: GAN, count: int, loaded: Sequence[Loaded] = ()) -
     for key, network in gan.trained.items():
         if not key.startswith("discriminator"):
             continue
-        stages = network.stages
-        if count > len(stages):
+        groups = network.layer_groups
+        if count > len(groups):
             raise UserError(
-                f"--freeze-discriminator-layers is {count}; expected at most {len(stages)} with this discriminator"
+                f"--freeze-discriminator-layers is {count}; expected at most {len(groups)} with this discriminator"
             )
-        for layer in chain.from_iterable(stages[:count]):
+        for layer in chain.from_iterable(groups[:count]):
             if any(name.partition("/")[0] == layer.name for name in new.get(key, ())):
                 raise UserError(
                     f"--freeze-discriminator-layers {count} would freeze {layer.name}, which --init-from did not load"

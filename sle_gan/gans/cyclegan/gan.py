@@ -14,12 +14,12 @@ from sle_gan import augment, engine, losses, pixels
 from sle_gan.config import CHANNELS
 from sle_gan.convert.checkpoint import Converted
 from sle_gan.errors import UserError
-from sle_gan.gans.base import GAN, Batch, DiscriminatorLosses, LogNames, Phase
+from sle_gan.gans.base import GAN, DiscriminatorLosses, LogNames, Phase
 from sle_gan.gans.cyclegan.config import CycleGANConfig
 from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 from sle_gan.gans.cyclegan.image_pool import ImagePool
 from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
-from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
+from sle_gan.gans.optimizers import add_gradients, compute_precision, cotangents, make_adam
 from sle_gan.gans.overfitting import OVERFITTING, OVERFITTING_LOGS, Augmentation
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid
@@ -98,11 +98,13 @@ class CycleGAN(GAN):
         # One optimizer for both generators, as every cycle is a loss of both.
         self.rates = [LinearDecay(rate) for rate in (config.G_learning_rate, config.D_learning_rate)]
         betas = (config.beta_1, config.beta_2)
-        self.generator_optimizer = adam(config, self.rates[0], (self.a_to_b, self.b_to_a), "generators_adam", *betas)
+        self.generator_optimizer = make_adam(
+            config, self.rates[0], (self.a_to_b, self.b_to_a), "generators_adam", *betas
+        )
         ways = []
         for source, target, there, back in (("A", "B", self.a_to_b, self.b_to_a), ("B", "A", self.b_to_a, self.a_to_b)):
             discriminator = discriminators[target]
-            optimizer = adam(config, self.rates[1], discriminator, f"{discriminator.name}_adam", *betas)
+            optimizer = make_adam(config, self.rates[1], discriminator, f"{discriminator.name}_adam", *betas)
             pool = ImagePool(config.pool_size, (config.resolution, config.resolution, channels), f"pool_{target}")
             # Each discriminator has its own probability: the domains differ in size.
             augmentation = Augmentation(config, f"augmentation_{target}")
@@ -148,7 +150,7 @@ class CycleGAN(GAN):
     def generator_export(self) -> Network:
         return self.a_to_b
 
-    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """The phases of one step with one forward pass of the generators for both of them.
 
         The two ways have no more in common than the generators' weights, so they run one after the other: the
@@ -170,13 +172,13 @@ class CycleGAN(GAN):
         names = tuple(way.discriminator.name for way in self.ways)
         return Phase(names, self._discriminator_phase), Phase(("generators",), self._generator_phase)
 
-    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _discriminator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         images, logs = self._prepare(batch, random), {}
         for way in self.ways:
             logs |= self._update_discriminator(way, images, way.there(images[way.source]), random)
         return logs
 
-    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _generator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         images, logs, gradients = self._prepare(batch, random), {}, {}
         for way in self.ways:
             images = engine.after(images, gradients)
@@ -188,7 +190,7 @@ class CycleGAN(GAN):
         for way in self.ways:
             way.augmentation.end_step(random.step)
 
-    def _prepare(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _prepare(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """uint8 images of both domains -> float in (-1, 1), mirrored at random."""
         images = {domain: pixels.to_model(images) for domain, images in zip("AB", batch)}
         if self.config.flip:

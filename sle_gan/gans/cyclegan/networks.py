@@ -27,7 +27,7 @@ def instance_norm(x: Any) -> Any:
     return engine.instance_norm(x, INSTANCE_NORM_EPSILON)
 
 
-class Stage(keras.layers.Layer):
+class PreNormConv2D(keras.layers.Layer):
     """Instance norm and activation of what comes in, as far as asked for, then padding and a convolution.
 
     The convolution's own output is all that backpropagation keeps: norm and activation are computed again there,
@@ -75,7 +75,7 @@ class Stage(keras.layers.Layer):
         return engine.leaky_relu(x, self.slope) if self.slope else ops.relu(x)
 
 
-class ReflectConv2D(Stage):
+class ReflectConv2D(PreNormConv2D):
     """A convolution over reflections: (B, H, W, C) -> (B, H, W, filters)."""
 
     def __init__(self, filters: int, size: int, **kwargs: Any):
@@ -89,7 +89,7 @@ class ReflectConv2D(Stage):
         return ops.conv(self._activate(x), kernel, 1, "valid")
 
 
-class DownConv2D(Stage):
+class DownConv2D(PreNormConv2D):
     """3x3 convolution of stride 2 over a row and a column of zeros in front: (B, 2H, 2W, C) -> (B, H, W, filters).
 
     This is PyTorch's padding of 1 on even sides; "same" would put the zeros behind.
@@ -103,7 +103,7 @@ class DownConv2D(Stage):
         return ops.conv(self._activate(x), kernel, 2, "valid")
 
 
-class UpConv2D(Stage):
+class UpConv2D(PreNormConv2D):
     """Nearest upsampling by 2, then a 3x3 convolution over zeros: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
     size = 3
@@ -152,12 +152,12 @@ class ResNetGenerator(Network):
         _check_size(width, channels)
         self.block_count, self.width, self.channels = blocks, width, channels
         hidden: dict[str, Any] = {"normalize": True, "slope": 0.0}
-        self.encoder: list[Stage] = [
+        self.encoder: list[PreNormConv2D] = [
             ReflectConv2D(width, 7, name="from_image"),
             *(DownConv2D(width * 2**i, name=f"down_{i}", **hidden) for i in range(1, _HALVINGS + 1)),
         ]
         self.blocks = [ResidualBlock(width * 2**_HALVINGS, name=f"block_{i}") for i in range(1, blocks + 1)]
-        self.decoder: list[Stage] = [
+        self.decoder: list[PreNormConv2D] = [
             UpConv2D(width * 2, name="up_1"),
             UpConv2D(width, name="up_0", **hidden),
             ReflectConv2D(channels, 7, bias=True, name="to_image", **hidden),
@@ -173,13 +173,13 @@ class ResNetGenerator(Network):
     def call(self, images: Any, training: bool | None = None) -> Any:
         del training  # instance norm has one mode
         x = images
-        for stage in self.encoder:
-            x = stage(x)  # (B, H, W, w), (B, H/2, W/2, 2w), (B, H/4, W/4, 4w)
+        for conv in self.encoder:
+            x = conv(x)  # (B, H, W, w), (B, H/2, W/2, 2w), (B, H/4, W/4, 4w)
         x = ops.relu(instance_norm(x))
         for block in self.blocks:
             x = block(x)
-        for stage in self.decoder:
-            x = stage(x)  # (B, H/2, W/2, 2w), (B, H, W, w), (B, H, W, channels)
+        for conv in self.decoder:
+            x = conv(x)  # (B, H/2, W/2, 2w), (B, H, W, w), (B, H, W, channels)
         return ops.tanh(ops.cast(x, keras.config.floatx()))
 
     def get_config(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class PatchDiscriminator(Network):
         _check_size(width, channels)
         self.width, self.channels = width, channels
         hidden: dict[str, Any] = {"normalize": True, "slope": 0.2}
-        self.convolutions: list[Stage] = [
+        self.convolutions: list[PreNormConv2D] = [
             _HalvingConv2D(width, bias=True, name="from_image"),
             _HalvingConv2D(width * 2, slope=0.2, name="down_1"),
             _HalvingConv2D(width * 4, name="down_2", **hidden),
@@ -219,15 +219,15 @@ class PatchDiscriminator(Network):
     def call(self, images: Any, training: bool | None = None) -> Any:
         del training
         x = images
-        for stage in self.convolutions:
-            x = stage(x)  # (B, H/2, W/2, w), ..., (B, H/16, W/16, 8w), (B, H/16, W/16, 1)
+        for conv in self.convolutions:
+            x = conv(x)  # (B, H/2, W/2, w), ..., (B, H/16, W/16, 8w), (B, H/16, W/16, 1)
         return ops.cast(x, keras.config.floatx())
 
     def get_config(self) -> dict[str, Any]:
         return {"width": self.width, "channels": self.channels, "name": self.name}
 
 
-class _HalvingConv2D(Stage):
+class _HalvingConv2D(PreNormConv2D):
     """4x4 convolution of stride 2 over zeros: (B, 2H, 2W, C) -> (B, H, W, filters)."""
 
     size = 4
@@ -236,7 +236,7 @@ class _HalvingConv2D(Stage):
         return ops.conv(self._activate(x), kernel, 2, "same")
 
 
-class _LogitConv2D(Stage):
+class _LogitConv2D(PreNormConv2D):
     """4x4 convolution over zeros, two rows and columns in front and one behind: (B, H, W, C) -> (B, H, W, filters)."""
 
     size = 4

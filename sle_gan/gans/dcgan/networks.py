@@ -170,7 +170,7 @@ class DCGANDiscriminator(Network):
         self.built = True
 
     @property
-    def stages(self) -> list[list[keras.layers.Layer]]:
+    def layer_groups(self) -> list[list[keras.layers.Layer]]:
         """The layers in the order in which an image passes them, a convolution with its norm; all but the last one."""
         return [[self.downs[0]], *([down, norm] for down, norm in zip(self.downs[1:], self.norms))]
 

@@ -61,7 +61,7 @@ def _uniform(fan_in: float) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-bound, bound)
 
 
-class Conv2D(keras.layers.Conv2D):
+class HeConv2D(keras.layers.Conv2D):
     """Convolution: kernel from N(0, 2 / fan_in), bias from U(-1, 1) / sqrt(fan_in)."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Conv2D(keras.layers.Conv2D):
         super().build(input_shape)
 
 
-class UpConv2D(keras.layers.Layer):
+class HeUpConv2D(keras.layers.Layer):
     """Nearest upsampling by 2, a blur where asked for, a 3x3 convolution: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
     def __init__(self, filters: int, antialias: bool = False, **kwargs: Any):
@@ -122,11 +122,11 @@ class UnitBatchNorm(BatchNorm):
 
 
 class UpBlock(keras.layers.Layer):
-    """`UpConv2D`, batch norm, gated linear unit: (B, H, W, C) -> (B, 2H, 2W, filters)."""
+    """`HeUpConv2D`, batch norm, gated linear unit: (B, H, W, C) -> (B, 2H, 2W, filters)."""
 
     def __init__(self, filters: int, antialias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.conv = UpConv2D(2 * filters, antialias, name="conv")
+        self.conv = HeUpConv2D(2 * filters, antialias, name="conv")
         self.norm = UnitBatchNorm(name="norm")
 
     def build(self, input_shape: Shape) -> None:
@@ -147,9 +147,9 @@ class DownBlock(keras.layers.Layer):
     def __init__(self, filters: int, antialias: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.filters, self.antialias = filters, antialias
-        self.halve = Conv2D(filters, 4, 2, name="halve")
-        self.refine = Conv2D(filters, 3, name="refine")
-        self.pooled = Conv2D(filters, 1, name="pooled")
+        self.halve = HeConv2D(filters, 4, 2, name="halve")
+        self.refine = HeConv2D(filters, 3, name="refine")
+        self.pooled = HeConv2D(filters, 1, name="pooled")
 
     def build(self, input_shape: Shape) -> None:
         self.halve.build(input_shape)
@@ -190,14 +190,14 @@ class LinearAttention(keras.layers.Layer):
         channels, inner = input_shape[-1], HEADS * HEAD_WIDTH
         assert channels is not None
         self.norm = ChannelNorm(name="norm")
-        self.to_q = Conv2D(inner, 1, use_bias=False, name="to_q")
+        self.to_q = HeConv2D(inner, 1, use_bias=False, name="to_q")
         # The fan of one channel's kernel: Keras would count all channels.
         nine = keras.initializers.RandomNormal(0.0, math.sqrt(2 / 9))
         self.around = keras.layers.DepthwiseConv2D(
             3, padding="same", use_bias=False, depthwise_initializer=nine, name="around"
         )
-        self.to_kv = Conv2D(2 * inner, 1, use_bias=False, name="to_kv")
-        self.to_out = Conv2D(channels, 1, name="to_out")
+        self.to_kv = HeConv2D(2 * inner, 1, use_bias=False, name="to_kv")
+        self.to_out = HeConv2D(channels, 1, name="to_out")
         for layer in (self.norm, self.to_q, self.around, self.to_kv):
             layer.build(input_shape)
         self.to_out.build((*input_shape[:-1], inner))
@@ -227,8 +227,8 @@ class ChannelGate(keras.layers.Layer):
 
     def __init__(self, filters: int, reduction: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.squeeze = Conv2D(max(3, filters // reduction), 1, name="squeeze")
-        self.excite = Conv2D(filters, 1, name="excite")
+        self.squeeze = HeConv2D(max(3, filters // reduction), 1, name="squeeze")
+        self.excite = HeConv2D(filters, 1, name="excite")
 
     def build(self, input_shape: Shape) -> None:
         self.squeeze.build(input_shape)
@@ -243,7 +243,7 @@ class GlobalContext(keras.layers.Layer):
 
     def __init__(self, filters: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.to_k = Conv2D(1, 1, name="to_k")
+        self.to_k = HeConv2D(1, 1, name="to_k")
         self.gate = ChannelGate(filters, 2, name="gate")
 
     def build(self, input_shape: Shape) -> None:
@@ -307,7 +307,7 @@ class Decoder(keras.layers.Layer):
     def __init__(self, filters: int, channels: int, **kwargs: Any):
         super().__init__(**kwargs)
         widths = [filters, filters // 2, filters // 4, 2 * channels]  # the gates halve them
-        self.ups = [UpConv2D(width, name=f"up_{16 << i}") for i, width in enumerate(widths)]
+        self.ups = [HeUpConv2D(width, name=f"up_{16 << i}") for i, width in enumerate(widths)]
 
     def build(self, input_shape: Shape) -> None:
         for up, filters in zip(self.ups, self._inputs(input_shape)):

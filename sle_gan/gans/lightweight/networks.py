@@ -15,11 +15,11 @@ from keras import ops
 
 from sle_gan.gans.lightweight.kernels import GATES
 from sle_gan.gans.lightweight.layers import (
-    Conv2D,
     Decoder,
     DownBlock,
     FrequencyContext,
     GlobalContext,
+    HeConv2D,
     LinearAttention,
     Projection,
     UnitBatchNorm,
@@ -100,7 +100,7 @@ class LightweightGenerator(Network):
             for low, high in GATES.items()
             if high <= output_resolution
         }
-        self.to_image = Conv2D(channels, 3, name="to_image")
+        self.to_image = HeConv2D(channels, 3, name="to_image")
         self.build((None, latent))
 
     def build(self, input_shape: Shape) -> None:
@@ -204,26 +204,28 @@ class LightweightDiscriminator(Network):
         }
         # 5x5 logits are the 4x4 windows of an 8x8 map, a single one is that of its half.
         last = self.widths[8]
-        self.head = Conv2D(last, 1, name="head") if disc_output_size == 5 else Conv2D(last, 3, 2, "valid", name="head")
-        self.to_logits = Conv2D(1, 4, padding="valid", name="to_logits")
+        self.head = (
+            HeConv2D(last, 1, name="head") if disc_output_size == 5 else HeConv2D(last, 3, 2, "valid", name="head")
+        )
+        self.to_logits = HeConv2D(1, 4, padding="valid", name="to_logits")
         self.small: list[keras.layers.Layer] = [
-            Conv2D(64, 3, name="small_stem"),
+            HeConv2D(64, 3, name="small_stem"),
             LinearAttention(name="small_attend_32"),
             DownBlock(32, antialias, name="small_down"),
             LinearAttention(name="small_attend_16"),
         ]
-        self.to_small_logits = Conv2D(1, 4, padding="valid", name="to_small_logits")
+        self.to_small_logits = HeConv2D(1, 4, padding="valid", name="to_small_logits")
         sources = {"full": 8, "part": 16} if input_resolution >= 512 else {"full": 8}
         self.decoders = {
             key: Decoder(self.widths[side], channels, name=f"decode_{key}") for key, side in sources.items()
         }
         self.build((None, input_resolution, input_resolution, channels))
 
-    def _make_stem(self, width: int) -> list[Conv2D]:
+    def _make_stem(self, width: int) -> list[HeConv2D]:
         """Images of more than 256 pixels -> a map of 256; the images' channels grow with the last halving only."""
         halvings = (self.input_resolution // FULL_WIDTH).bit_length() - 1 if self.input_resolution > FULL_WIDTH else 0
         filters = [self.channels] * (halvings - 1) + [width] if halvings else []
-        return [Conv2D(count, 4, 2, name=f"stem_{i}") for i, count in enumerate(filters, 1)]
+        return [HeConv2D(count, 4, 2, name=f"stem_{i}") for i, count in enumerate(filters, 1)]
 
     def build(self, input_shape: Shape) -> None:
         if self.built:
@@ -288,15 +290,15 @@ class LightweightDiscriminator(Network):
         return maps
 
     @property
-    def stages(self) -> list[list[keras.layers.Layer]]:
+    def layer_groups(self) -> list[list[keras.layers.Layer]]:
         """From the images to the 8x8 map, the branch of 32 pixels beside it; attention goes with what it precedes."""
-        stages: list[list[keras.layers.Layer]] = [[conv] for conv in self.stem]
+        groups: list[list[keras.layers.Layer]] = [[conv] for conv in self.stem]
         for side, down in self.downs.items():
             attention = self.attentions.get(str(2 * int(side)))
-            stages.append([*([attention] if attention else []), down])
-        for stage, layer in zip(stages, self.small):
-            stage.append(layer)
-        return stages
+            groups.append([*([attention] if attention else []), down])
+        for group, layer in zip(groups, self.small):
+            group.append(layer)
+        return groups
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
 from sle_gan.gans.base import DiscriminatorLosses, Phase
 from sle_gan.gans.latent import LatentGAN, LossPart
-from sle_gan.gans.optimizers import adam, compute_precision
+from sle_gan.gans.optimizers import compute_precision, make_adam
 from sle_gan.gans.overfitting import LeCam
 from sle_gan.gans.projected.config import ProjectedConfig
 from sle_gan.gans.projected.networks import ProjectedDiscriminator, Projection, resize
@@ -49,7 +49,7 @@ class ProjectedGAN(SLEGAN):
         if self.own:
             with compute_precision(config):
                 self.heads = self._make_heads()
-            self.heads_optimizer = adam(config, config.D_learning_rate, self.heads, "heads_adam", 0.0, 0.99)
+            self.heads_optimizer = make_adam(config, config.D_learning_rate, self.heads, "heads_adam", 0.0, 0.99)
             self._lecams["heads"] = LeCam(config.lecam, "lecam_heads")
 
     @classmethod

@@ -226,15 +226,15 @@ class Discriminator(Network):
         return maps
 
     @property
-    def stages(self) -> list[list[keras.layers.Layer]]:
+    def layer_groups(self) -> list[list[keras.layers.Layer]]:
         """From the images to the 8x8 maps, both branches side by side; an excitation goes with what it scales."""
-        stages: list[list[keras.layers.Layer]] = [[block] for block in self.stem]
+        groups: list[list[keras.layers.Layer]] = [[block] for block in self.stem]
         for size in self.sizes:
             excitation = self.excitations.get(str(size))
-            stages.append([self.down_blocks[str(size)], *([excitation] if excitation else [])])
-        for stage, block in zip(stages, self.small_blocks):
-            stage.append(block)
-        return stages
+            groups.append([self.down_blocks[str(size)], *([excitation] if excitation else [])])
+        for group, block in zip(groups, self.small_blocks):
+            group.append(block)
+        return groups
 
     def get_config(self) -> dict[str, Any]:
         return {

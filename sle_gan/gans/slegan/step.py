@@ -26,7 +26,7 @@ class SLEGANStep(LatentGAN):
     config: SLEGANConfig
     reconstruction_loss: Callable[[Any, Any], Any]
 
-    def train_step(self, batch: Sequence[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch  # x, uint8 (B, R, R, C)
         self.begin_step(random)  # one power iteration for each spectral kernel of D and G (code: spectral_norm)
         fakes, pull_generator = self.differentiable_fakes(images.shape[0], random)  # G(z), computed once

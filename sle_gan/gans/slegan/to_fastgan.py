@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sle_gan.atomic_files import atomic_path
 from sle_gan.convert.checkpoint import AdamState, Converted
 from sle_gan.errors import UserError, shown
-from sle_gan.files import atomic_path
 from sle_gan.gans.slegan import fastgan_names as names
 from sle_gan.gans.slegan.fastgan_names import Module
 from sle_gan.gans.slegan.from_fastgan import BETAS, OURS
