@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,15 +23,29 @@ from sle_gan.kernels import kernels
 if TYPE_CHECKING:
     import keras
 
-    from sle_gan.models.network import Network
-
 FORMAT = "sle_gan.weights/1"
 
 # The values of a network's variables by their paths, as `variables_by_path` names them.
 Arrays = dict[str, np.ndarray]
 
 
-def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
+class HasVariables(Protocol):
+    """What has variables, such as a `keras.Model`."""
+
+    @property
+    def name(self) -> Any: ...
+    @property
+    def variables(self) -> Any: ...
+
+
+class Describable(HasVariables, Protocol):
+    """A network that says how it is made; `sle_gan.models.network.Network` is one, and uses this module."""
+
+    @property
+    def architecture(self) -> dict[str, Any]: ...
+
+
+def variables_by_path(network: HasVariables) -> dict[str, keras.Variable]:
     """All variables of a network under their paths, without the network's own name in front."""
     named = {variable.path.split("/", 1)[1]: variable for variable in network.variables}
     if len(named) != len(network.variables):
@@ -39,7 +53,7 @@ def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def arrays_by_path(network: keras.Model) -> dict[str, np.ndarray]:
+def arrays_by_path(network: HasVariables) -> dict[str, np.ndarray]:
     """The values of `variables_by_path`."""
     from keras import ops
 
@@ -48,7 +62,7 @@ def arrays_by_path(network: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
-def save(network: Network, filepath: str | Path, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+def save(network: Describable, filepath: str | Path, arrays: Mapping[str, np.ndarray] | None = None) -> None:
     """Writes the network's variables and architecture.
 
     Args:
@@ -62,7 +76,7 @@ def save(network: Network, filepath: str | Path, arrays: Mapping[str, np.ndarray
             file[path] = array
 
 
-def holds(filepath: str | Path, network: Network, arrays: Mapping[str, np.ndarray]) -> bool:
+def holds(filepath: str | Path, network: Describable, arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether the file is what `save` writes of these arguments; not so if it is missing or damaged."""
     try:
         name, architecture, found = read(filepath)
@@ -76,7 +90,7 @@ def holds(filepath: str | Path, network: Network, arrays: Mapping[str, np.ndarra
     )
 
 
-def load(network: Network, filepath: str | Path) -> None:
+def load(network: Describable, filepath: str | Path) -> None:
     """Assigns the file's arrays to the network, if and only if names and shapes are the same.
 
     Raises:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,18 @@ def layer_of(parts: tuple[str, ...]) -> str | None:
 def modules(path: Path) -> Iterator[tuple[str, ...]]:
     """The modules of this package that a file imports, by their parts within it."""
     for name in imports(path):
-        parts = name.split(".")
-        while parts[0] == "sle_gan" and len(parts) > 1:
-            place = PACKAGE.joinpath(*parts[1:])
-            if place.is_dir() or place.with_suffix(".py").exists():
-                yield tuple(parts[1:])
-                break
-            parts.pop()
+        yield from module_of(name)
+
+
+def module_of(name: str) -> Iterator[tuple[str, ...]]:
+    """The parts of a module of this package within it, by the name of the module or of something in it; or nothing."""
+    parts = name.split(".")
+    while parts[0] == "sle_gan" and len(parts) > 1:
+        place = PACKAGE.joinpath(*parts[1:])
+        if place.is_dir() or place.with_suffix(".py").exists():
+            yield tuple(parts[1:])
+            return
+        parts.pop()
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -82,6 +88,31 @@ def test_what_a_gan_says_about_itself_needs_no_backend() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0 and "DCGANGenerator" in result.stdout, result.stderr
+
+
+def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of a module that run when it is imported, and those for type checkers alone."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        for block in ("body", "orelse"):
+            if isinstance(statement, (ast.If, ast.Try)):
+                waiting += getattr(statement, block)
+
+
+def test_no_module_imports_itself_in_the_end() -> None:
+    """Packages that name their modules lazily aside: their `__init__` files."""
+    graph: dict[str, set[str]] = {}
+    for path in FILES:
+        source = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if path.name != "__init__.py":
+            statements = [
+                s for s in at_import(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(s, ast.ImportFrom)
+            ]
+            names = [f"{s.module}.{alias.name}" for s in statements for alias in s.names]
+            graph[source] = {".".join(parts) for name in names for parts in module_of(name)}
+    TopologicalSorter(graph).prepare()  # raises CycleError with the circle
 
 
 def test_data_needs_no_backend() -> None:
