@@ -1,4 +1,4 @@
-"""The only place that knows which framework runs the numbers.
+"""The only package that imports TensorFlow or JAX.
 
 Everything else is written with `keras` and the functions named here; `KERAS_BACKEND` (or
 `~/.keras/keras.json`) chooses the implementation when this package is first imported.
@@ -13,9 +13,9 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `full_precision` | float32 products without TF32, for numbers that are compared with others' |
 | `fused` | elementwise operations as one loop, within a compiled function |
 | `name` | `tensorflow` or `jax` |
-| `save_model` | a function of arrays and latents as a SavedModel |
-| `to_device` | an array as a tensor, held once |
-| `on_cpu` | whether there is nothing faster than a CPU |
+| `save_model` | writes a function of arrays and latents as a SavedModel |
+| `to_device` | copies an array to the device, as a tensor |
+| `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
@@ -27,7 +27,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `assign_rows` | some rows of a variable, the others staying where they are |
 | `all_gather`, `replica_part` | a batch of all replicas on each of them, and each one's part of it again |
 | `recomputed` | a function whose intermediate results are not kept for backpropagation |
-| `after` | values that wait for others, so that two parts of a step do not hold memory at once |
+| `after` | values that are computed after others, so that two parts of a step do not hold memory at once |
 | `replica_count` | replicas of the step that is running: losses are scaled by its inverse |
 | `RandomStream` | random numbers as a pure function of (seed, step, replica, name) |
 """

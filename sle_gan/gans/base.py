@@ -1,4 +1,4 @@
-"""What the training loop, the checkpoints and the exports ask of a GAN."""
+"""The interface of a GAN for the training loop, the checkpoints and the exports."""
 
 from __future__ import annotations
 

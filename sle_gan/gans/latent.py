@@ -51,7 +51,7 @@ class LatentGAN(GAN):
         with compute_precision(config):
             self.generator = make_generator("generator")
             self.discriminator = make_discriminator()
-        # What is exported and scored computes as those who load it will: in float32.
+        # Exported and scored in float32, in which it is used after training.
         self.averaged = make_generator("generator_ema")
         self.averaged.set_weights(self.generator.get_weights())
         g_rate, d_rate = config.G_learning_rate, config.D_learning_rate
@@ -72,9 +72,9 @@ class LatentGAN(GAN):
 
     @abstractmethod
     def discriminator_losses(self) -> Sequence[LossPart]:
-        """The discriminator's losses and logits, in parts that have no more in common than its weights.
+        """The discriminator's losses and logits, in parts that share only its weights.
 
-        Each is differentiated for itself, one after the other: the maps of one are gone when the next begins.
+        The parts are differentiated one after the other, so that the maps of one are freed before the next begins.
         """
 
     @abstractmethod

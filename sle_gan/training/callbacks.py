@@ -38,28 +38,28 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Several as one, none of which can end a run: a failure is told once for each cause, and the run goes on.
+    """Several callbacks as one. An exception in one of them does not end the run: it is reported once for each cause.
 
     Args:
-        makers: what makes each of them, by what it writes. The first should be the one that the user sees.
+        makers: functions that make the callbacks, by what these write. The first one should print messages.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Callback]]):
         self._members: dict[str, Callback] = {}
-        self._told: set[tuple[str, object]] = set()
+        self._reported: set[tuple[str, object]] = set()
         for name, make in makers.items():
             self.attempt(name, lambda name=name, make=make: self._members.__setitem__(name, make()))
 
     def attempt(self, name: str, action: Callable[[], object]) -> None:
-        """Does something that the run can do without; says so once where it fails."""
+        """Runs an action that is not essential to the run; reports a failure once for each cause."""
         try:
             action()
         except Exception as error:  # whatever it is: hours of training are worth more
             system = isinstance(error, OSError) and error.errno
             cause = (name, system or type(error))
-            if cause in self._told:
+            if cause in self._reported:
                 return
-            self._told.add(cause)
+            self._reported.add(cause)
             why = str(error) if system else f"{type(error).__name__}: {error}"
             self.on_message(f"warning: {name} cannot be written ({why}); the run goes on without it")
 

@@ -1,4 +1,4 @@
-"""What the user is told when a run has ended: how, and where everything is."""
+"""The summary at the end of a run: how it ended, and where its files are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sle_gan.words import counted
 
 
 def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
-    """Says how the run ended and where everything is."""
+    """Prints how the run ended and where its files are."""
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
     ending = f"stopped by {outcome.interrupted_by.name}" if outcome.interrupted_by else "finished"

@@ -64,7 +64,7 @@ class Evaluation:
     def take_over(self, best: Best | None, log: Path) -> Best | None:
         """The best score of the run that is resumed, or None, with a line that says why, if it was measured otherwise.
 
-        Of a score without a protocol the log tells what it can.
+        The protocol of a score that was saved without one is taken from the log, as far as it is there.
         """
         if best is None:
             return None

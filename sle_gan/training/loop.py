@@ -110,7 +110,7 @@ class Trainer:
                     self._evaluate(self.evaluation, step)
                 if step % self.config.sample_every == 0 or step == last_step:
                     self._show(previews, step)
-                if step % self.config.checkpoint_every == 0:  # last: a resumed run lacks nothing of these steps
+                if step % self.config.checkpoint_every == 0:  # last, after the scores and grids of these steps
                     self._save(step)
         gave_up = step < last_step and self._gives_up() and not signals.received
         interrupted_by = signals.received or (signal.SIGTERM if step < last_step and not gave_up else None)
@@ -202,7 +202,7 @@ class Trainer:
             self._written(step, lambda: self.gan.generator_export.save_weights(self.folder.best_generator))
 
     def _written(self, step: int, write: Callable[[], Path | None]) -> bool:
-        """Writes and tells. A failure leaves what is there, and the run goes on: the disk may be freed in time."""
+        """Writes and reports it. After a failure the run goes on with the older files: the disk may be freed later."""
         try:
             path = write()
         except FloatingPointError as error:

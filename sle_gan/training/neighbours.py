@@ -1,4 +1,4 @@
-"""Is it copying? At the end of a run that is measured: generated pictures beside their nearest training pictures."""
+"""Generated pictures beside their nearest training pictures, at the end of a run with --fid: do they copy?"""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         first, best, worse, new = restored
         if resume and evaluation:
             best = evaluation.take_over(best, folder.log)
-            worse = worse if best else 0  # numbers of another ruler are no reason to stop
+            worse = worse if best else 0  # scores of another protocol do not count for --patience
         outcome = Outcome(first, None, 0.0, 0.0)
         with contextlib.closing(_make_callbacks(gan, folder, first, last)) as callbacks:
             if missing := left_out():
@@ -103,7 +103,7 @@ def _steps_done(config: TrainConfig) -> int:
 
 
 def _make_callbacks(gan: GAN, folder: RunFolder, first: int, last: int) -> Callbacks:
-    """The callbacks of a run; of one that is complete, only what prints messages."""
+    """The callbacks of a run; of a complete one, only that which prints messages."""
     if first >= last:
         return Callbacks({"the console": Messages})
     makers: dict[str, Callable[[], Callback]] = {
@@ -135,7 +135,7 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 
 
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
-    """Trains as a process that is not the first of a distributed run: what it writes goes nowhere."""
+    """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
         _check_batches(config, datasets)

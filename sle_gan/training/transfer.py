@@ -58,7 +58,7 @@ class Source(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What became of one network: layers loaded of how many, those that start anew, those that found no place."""
+    """What was loaded of one network: how many layers of how many, the others' names, and those of unused layers."""
 
     network: str
     loaded: int

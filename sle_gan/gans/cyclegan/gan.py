@@ -30,12 +30,12 @@ _LOSSES = {
     "lsgan": (losses.least_squares_real, losses.least_squares_fake, losses.least_squares_generator),
     "hinge": (losses.hinge_real, losses.hinge_fake, losses.hinge_generator),
 }
-# The logit at which a discriminator is in doubt: half way between the targets 0 and 1, or between the margins.
+# The logit that separates real from generated: half way between the targets 0 and 1, or between the margins.
 _BOUNDARIES = {"lsgan": 0.5, "hinge": 0.0}
 
 
 class Way(NamedTuple):
-    """One direction of translation, and what learns to tell its results from real images.
+    """One direction of translation, with the discriminator of its results.
 
     source, target: domains, "A" and "B" or the other way round.
     there, back: the generators of this way and of the other one.
@@ -81,7 +81,7 @@ class CycleGAN(GAN):
     """
 
     config: CycleGANConfig
-    # Translations from A to B are compared with B; a translation that copies B would be no translation of A.
+    # Translations from A to B are compared with the images of B. MiFID finds generators that copy images of B.
     reference_domain = 1
     metrics = ("fid", "mifid")
     totals: ClassVar[LogNames] = {**GAN.totals, "cycle": ("cycle",), "same": ("identity",)}
@@ -153,8 +153,8 @@ class CycleGAN(GAN):
     def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """The phases of one step with one forward pass of the generators for both of them.
 
-        The two ways have no more in common than the generators' weights, so they run one after the other: the
-        maps of one are gone when the other begins.
+        The two ways share only the generators' weights. They run one after the other, so that the maps of one are
+        freed before the other begins.
         """
         self.begin_step(random)
         images, logs, gradients = self._prepare(batch, random), {}, {}

@@ -34,7 +34,7 @@ class DCGANGenerator(Network):
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
 
     Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, R, R, channels) float32 in (-1, 1). No noise is
-    injected: `noise`, for those who call generators of any kind, is an empty list, as `noise_sizes` is.
+    injected: `noise`, which the call has because all generators have it, is an empty list, as `noise_sizes` is.
 
     Raises:
         ValueError: for a resolution, width, latent or number of channels that does not exist.

@@ -156,7 +156,7 @@ def _width_rule(facts: list[_Facts], stated: Mapping[str, Any]) -> dict[str, int
     """The fmap_max and fmap_inverse_coef with which all maps have the widths that they have."""
     widest = max((width for fact in facts for width in _ruled(fact)), default=0)
     limits = [stated["fmap_max"]] if type(stated.get("fmap_max")) is int else []
-    # Not whatever is stated: a stranger's exponent may be a number that no machine can raise 2 to.
+    # Only exponents of this range are tried: config.json is not trusted, and 2 to a large one takes all memory.
     exponents = sorted(_EXPONENTS, key=lambda exponent: exponent != stated.get("fmap_inverse_coef"))
     for limit in (*limits, widest):
         for exponent in exponents:

@@ -1,7 +1,8 @@
-"""SLE-GAN's generator before two judges: SLE-GAN's discriminator, and heads on a frozen network (arXiv 2111.01007).
+"""SLE-GAN's generator with two discriminators: SLE-GAN's own, and heads on a frozen network (arXiv 2111.01007).
 
-The heads see what a picture is of within hundreds of steps, but chase one kind of picture at a time; SLE-GAN's own
-discriminator, with its decoders, keeps the variety. Either may judge alone.
+With the heads the content of the pictures is right after hundreds of steps, but with the heads alone their variety is
+low; SLE-GAN's discriminator, with its decoders, preserves it. `--judges` says which of the two there are; the heads
+always are.
 """
 
 from __future__ import annotations

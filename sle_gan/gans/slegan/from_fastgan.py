@@ -19,7 +19,7 @@ from sle_gan.weights import Arrays
 
 BETAS = (0.5, 0.999)  # of Adam, there and here
 OURS = "sle_gan"  # the key under which our .pth files hold what FastGAN's have no place for
-# The tensor that tells a bare state dict of either network.
+# The tensor that identifies a bare state dict of either network.
 _MARKS = {"init.init.0.weight_orig": "g", "down_from_big.0.weight_orig": "d"}
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
 

@@ -1,4 +1,4 @@
-"""One training step of SLE-GAN, top to bottom: what is drawn, what D and G minimise, and who is updated when.
+"""One training step of SLE-GAN, top to bottom: what is drawn, what D and G minimise, in which order they are updated.
 
 Sections are those of the paper (arXiv 2101.04775); "code" is its authors' released code. The gradients of D's losses
 are taken part by part, and an accumulated batch runs D's half for all its parts before G's: see `LatentGAN`.
