@@ -1,4 +1,4 @@
-"""Networks from what was read of a checkpoint."""
+"""Builds networks from converted checkpoints."""
 
 from __future__ import annotations
 

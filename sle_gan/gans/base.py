@@ -107,7 +107,7 @@ class GAN(ABC):
         return converted[key]
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
-        """Told before training starts or goes on: for what changes over the run, such as learning rates."""
+        """Called before training starts or is resumed, to set up what changes over the run, such as learning rates."""
         del steps_per_epoch, last_step
 
     @property
@@ -132,7 +132,7 @@ class GAN(ABC):
 
     @property
     def constants(self) -> dict[str, str]:
-        """Versions of what training relies on and no checkpoint holds, such as a frozen network's weights, by name."""
+        """Versions of inputs of training that no checkpoint holds, such as a frozen network's weights, by name."""
         return {}
 
     @property
@@ -166,7 +166,7 @@ class GAN(ABC):
             iterate_singular_vectors(network)
 
     def end_step(self, random: engine.RandomStream) -> None:
-        """What follows the last update, such as the averages of networks; nothing by default."""
+        """Called after the last update of a step, to update averages of networks; by default it does nothing."""
         del random
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:

@@ -34,7 +34,7 @@ class Callback:
         """One line for the user."""
 
     def close(self) -> None:
-        """The run has ended, one way or another."""
+        """After the run, also where it failed."""
 
 
 class Callbacks(Callback):
@@ -157,7 +157,7 @@ class JsonLines(Callback):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log.jsonl; a last line that a killed process left unfinished is passed over."""
+    """The lines of a log.jsonl; an incomplete last line, which a killed process leaves, is skipped."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
@@ -172,7 +172,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 class TensorBoard(Callback):
     """An event file. Records and messages are the tensorboard package's, so that no engine needs TensorFlow for it.
 
-    Its EventFileWriter is not used: the thread in which that writes prints a traceback where it fails, and is gone.
+    Its EventFileWriter is not used: it writes in a thread, which ends with a traceback when a write fails.
     """
 
     def __init__(self, folder: Path, first_step: int):

@@ -1,4 +1,4 @@
-"""Checkpoints: one file holds the whole state of training, and is whole or not there.
+"""Checkpoints: one file with the whole state of training, written so that it is never incomplete.
 
 A checkpoint is a NumPy .npz (a zip of arrays, each with its CRC) with one array per variable and
 `meta.json`. Random numbers and batches are functions of the seed and the step, so the step is all that

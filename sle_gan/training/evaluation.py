@@ -28,7 +28,7 @@ _NAMES = {
 
 
 class Best(NamedTuple):
-    """The best score of a run so far, and how it was measured; None where an older version did not note that."""
+    """The best score of a run so far, and how it was measured; None where an older version did not save that."""
 
     step: int
     fid: float
@@ -82,7 +82,7 @@ class Evaluation:
         return None
 
     def score(self, gan: GAN, domains: Sequence[np.ndarray], step: int) -> Scores:
-        """Generates the images and scores them; nothing is written and nothing is compressed on the way."""
+        """Generates the images and scores them in memory: they are neither written nor compressed."""
         with tqdm(total=self._count, desc="FID", unit="img", delay=2, leave=False) as bar:
 
             def batches():
@@ -99,10 +99,10 @@ def scored_steps(log: Path) -> list[dict[str, Any]]:
 
 
 def of_one_protocol(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the lines with a FID that were measured as the last of them was."""
+    """Those lines with a FID that have the protocol of the last one."""
 
     def like_last(line: dict[str, Any]) -> bool:
-        known = line.get("protocol") and lines[-1].get("protocol")  # older versions did not note it
+        known = line.get("protocol") and lines[-1].get("protocol")  # older versions did not save it
         keys = ("extractor", "count", "real_count", *(["protocol"] if known else []))
         return all(line.get(key) == lines[-1].get(key) for key in keys)
 
@@ -112,7 +112,7 @@ def of_one_protocol(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def draw_fid(log: Path, target: Path) -> None:
     """fid.png: the FID over the steps, its best step marked; nothing where none was measured.
 
-    What was measured otherwise than the last one is left out, and counted in the title.
+    Scores of another protocol than the last one's are left out, and counted in the title.
     """
     from matplotlib.figure import Figure  # no pyplot: it would choose a window system
 

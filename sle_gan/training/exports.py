@@ -15,13 +15,13 @@ from sle_gan.training.run_folder import RunFolder
 
 
 def write_exports(gan: GAN, folder: RunFolder) -> None:
-    """Writes every network that others use. Raises OSError where that fails."""
+    """Writes every exported network. Raises OSError where that fails."""
     for name, network in gan.exports.items():
         network.save_weights(folder.path / name)
 
 
 def renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder) -> list[Path]:
-    """Writes those exports again that are missing, damaged or of another step than their checkpoint.
+    """Writes those exports again that are missing, damaged or of another step than the checkpoint.
 
     Args:
         gan: in the state of the newest checkpoint.

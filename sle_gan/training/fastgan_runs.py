@@ -1,4 +1,4 @@
-"""Training goes on elsewhere: FastGAN's checkpoints as runs of ours, and runs as FastGAN's checkpoints."""
+"""FastGAN's checkpoints -> runs that are resumed here, and runs -> what a FastGAN checkpoint is written from."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EXPORTS = {"generator_weights.h5": "generator", "discriminator_weights.h5": "di
 
 
 class Exported(NamedTuple):
-    """What a FastGAN checkpoint is made of; the optimizers are empty where there is no run."""
+    """Contents of a FastGAN checkpoint; without optimizers where the source is no run."""
 
     networks: dict[str, Converted]
     optimizers: dict[str, AdamState]
@@ -125,7 +125,7 @@ def _state(checkpoint: FastGANCheckpoint) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _slot(key: str, path: str) -> str:
-    """How Keras names what Adam keeps of a variable."""
+    """The name that Keras gives the moments of a variable in Adam, without the moment's own name."""
     return f"{key}_{path.replace('/', '_')}"
 
 

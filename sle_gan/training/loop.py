@@ -1,4 +1,4 @@
-"""The training loop: batches in, steps, checkpoints, pictures; knows no GAN in particular."""
+"""The training loop: batches, steps, checkpoints, pictures; for any GAN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grids of a run, drawn from the same few real images all along."""
+"""The grids of a run; all of them are of the same seeds and real images."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
 
 
 def _without(name: str, config: TrainConfig) -> str:
-    """How to turn a switch off that is on."""
+    """The flag that turns off a switch that is on."""
     on_by_default = {field.name: field.default for field in dataclasses.fields(config)}[name]
     return f"--no-{flag(name)[2:]}" if on_by_default else f"leave out {flag(name)}"
 
@@ -321,7 +321,7 @@ def _load_weights(gan: GAN, file: str, key: str, *networks: Network) -> None:
 
 
 class Restored(NamedTuple):
-    """How far a run had come: by default, nowhere.
+    """The progress of a run; by default that of a new one.
 
     step: how many are done.
     best, worse: the best score, and how many measurements there were after it.
@@ -362,7 +362,7 @@ def _restore(
 
 
 def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
-    """What the checkpoint relies on and does not hold must be what it was."""
+    """Raises a UserError unless the GAN's constants, which no checkpoint holds, are those of the saved run."""
     for name, version in saved.items():
         if gan.constants.get(name) != version:
             raise UserError(
@@ -381,7 +381,7 @@ def _size(variables: Iterable[keras.Variable]) -> int:
 
 
 def _look_for_copies(gan: GAN, evaluation: Evaluation, datasets: Sequence[Dataset], folder: RunFolder) -> None:
-    """neighbours.png, and what it shows in a sentence."""
+    """Writes neighbours.png and prints its result."""
     drawn = draw_neighbours(gan, evaluation.scorer, datasets, gan.config.fid_number_of_images)
     if drawn:
         save_png(drawn[0], folder.neighbours)

@@ -1,4 +1,4 @@
-"""The folder of one training run: who may make it, delete it and write to it."""
+"""The folder of one training run: its files, its lock, and the checks before it is made, replaced or used."""
 
 from __future__ import annotations
 
