@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,10 @@ def test_a_checkpoint_without_training_state_starts_a_run(golden_file: Path, tmp
 def test_a_bad_checkpoint_leaves_no_run(training_file: Path, tmp_path: Path) -> None:
     read = read_fastgan(training_file)
     moments = {path: array * np.float32("nan") for path, array in read.optimizers["generator"].first.items()}
-    broken = read._replace(optimizers={"generator": read.optimizers["generator"]._replace(first=moments)})
-    alone = read._replace(networks={"generator": read.networks["generator"]})
+    broken = replace(read, optimizers={"generator": read.optimizers["generator"]._replace(first=moments)})
+    alone = replace(read, networks={"generator": read.networks["generator"]})
     wide = Converted("Discriminator", {"input_resolution": 256, "width": 16, "channels": 3}, {})
-    mixed = read._replace(networks={**read.networks, "discriminator": wide})
+    mixed = replace(read, networks={**read.networks, "discriminator": wide})
     for checkpoint, words in ((broken, "NaN"), (alone, "needs both networks"), (mixed, "width 8 and 16")):
         with pytest.raises(sle_gan.UserError, match=words):
             import_run(checkpoint, tmp_path / "a", "x.pth")
