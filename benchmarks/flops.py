@@ -77,7 +77,7 @@ def of_training_step(config: Any, domains: int) -> dict[str, int]:
     import tensorflow as tf
 
     from sle_gan import engine
-    from sle_gan.gans import make_gan
+    from sle_gan.gans.base import make_gan
 
     gan = make_gan(config)
     shape = (config.batch_size, config.resolution, config.resolution, 3)
@@ -94,16 +94,16 @@ def as_written() -> None:
 
 
 def main() -> None:
+    from training import configure, models  # beside this file; finds this checkout
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=("slegan", "dcgan", "cyclegan"), default="slegan")
+    parser.add_argument("--model", choices=models(), default="slegan")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     arguments = parser.parse_args()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from training import configure  # beside this file; finds this checkout
-
     config, domains = configure(arguments)
     executed = of_training_step(config, domains)
     as_written()

@@ -41,7 +41,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 def write_weights(arguments: argparse.Namespace) -> None:
     """A file of untrained weights to measure with, made in a process of its own: drawing them takes memory too."""
-    from sle_gan.models import Generator
+    from sle_gan import Generator
 
     Generator(arguments.resolution, width=arguments.width).save_weights(arguments.weights)
 

@@ -74,7 +74,7 @@ def operation_times(trace: bytes) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=("slegan", "dcgan", "cyclegan"), default="slegan")
+    parser.add_argument("--model", choices=training.models(), default="slegan")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)

@@ -42,6 +42,7 @@ import race
 
 from sle_gan.cli import common
 from sle_gan.config import CONFIGS
+from sle_gan.config.latent import LatentConfig
 from sle_gan.errors import UserError
 from sle_gan.features import EXTRACTORS
 
@@ -116,9 +117,9 @@ def _checked(options: argparse.Namespace) -> list[race.Entrant]:
         raise UserError(f"--count {options.count}: precision and recall take at least 4 pictures")
     models = {label or model: model for label, _, model in (text.rpartition(":") for text in options.models)}
     for model in models.values():
-        if model not in CONFIGS or model == "cyclegan":
-            known = ", ".join(name for name in CONFIGS if name != "cyclegan")
-            raise UserError(f"--models {model}: expected some of {known}, which make pictures from noise")
+        known = [name for name in CONFIGS if issubclass(CONFIGS[name], LatentConfig)]
+        if model not in known:
+            raise UserError(f"--models {model}: expected some of {', '.join(known)}, which make pictures from noise")
     if len(models) < len(options.models) or not (models or options.against):
         raise UserError("--models: give some, each with a label of its own (LABEL:MODEL), or --against")
     flags = _flags(options, models)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import harness
 from harness import run
 
-__all__ = ["configure", "main", "matrix_product_rate", "prepare", "run"]
+__all__ = ["configure", "main", "matrix_product_rate", "models", "prepare", "run"]
 
 SWEPT = ("model", "engine", "resolution", "batch_size", "precision")
 COLUMNS = {
@@ -51,6 +51,14 @@ COLUMNS = {
 }
 
 
+def models() -> list[str]:
+    """The GANs that --width describes."""
+    from sle_gan.config import CONFIGS
+    from sle_gan.config.base import field_names
+
+    return [name for name in CONFIGS if "width" in field_names(CONFIGS[name])]
+
+
 def configure(arguments: Any) -> tuple[Any, int]:
     """The settings of a run, and how many domains of images it learns from."""
     from sle_gan.config import CONFIGS
@@ -63,7 +71,7 @@ def configure(arguments: Any) -> tuple[Any, int]:
         # As its PyTorch peer's step augments; the others' do not.
         **({"diff_augment": True, "augment_policy": "color,translation,cutout"} if arguments.model == "slegan" else {}),
     )
-    return config, 2 if arguments.model == "cyclegan" else 1
+    return config, len(config.folders)
 
 
 class Prepared(NamedTuple):
@@ -84,7 +92,7 @@ def prepare(arguments: Any) -> Prepared:
 
     import_backend(os.environ.get("KERAS_BACKEND", "tensorflow"))  # as the commands do
     from sle_gan import engine
-    from sle_gan.gans import make_gan
+    from sle_gan.gans.base import make_gan
 
     config, domains = configure(arguments)
     devices = engine.Devices()
@@ -191,7 +199,7 @@ def compare(settings: dict[str, Any], arguments: argparse.Namespace) -> tuple[li
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     several: dict[str, Any] = {"nargs": "+", "help": "one or more"}
-    parser.add_argument("--model", choices=("slegan", "dcgan", "cyclegan"), default=["slegan"], **several)
+    parser.add_argument("--model", choices=models(), default=["slegan"], **several)
     parser.add_argument("--engine", choices=("tensorflow", "jax"), default=["tensorflow"], **several)
     parser.add_argument("--resolution", type=int, default=[256], **several)
     parser.add_argument("--batch-size", type=int, default=[8], **several)

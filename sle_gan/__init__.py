@@ -10,28 +10,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, ProjectedConfig, SLEGANConfig
-    from sle_gan.convert import convert_fastgan
     from sle_gan.data import load_dataset
     from sle_gan.errors import TrainingStopped, UserError
+    from sle_gan.gans.cyclegan.config import CycleGANConfig
+    from sle_gan.gans.dcgan.config import DCGANConfig
+    from sle_gan.gans.lightweight.config import LightweightConfig
+    from sle_gan.gans.projected.config import ProjectedConfig
+    from sle_gan.gans.slegan.config import SLEGANConfig
+    from sle_gan.gans.slegan.discriminator import Discriminator
+    from sle_gan.gans.slegan.from_fastgan import convert_fastgan
+    from sle_gan.gans.slegan.generator import Generator
     from sle_gan.generation import create_input_noise, generate_images, postprocess_images
     from sle_gan.hub.loading import from_pretrained, load_generator
     from sle_gan.hub.save import push_to_hub, save_pretrained
-    from sle_gan.models import Discriminator, Generator
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CycleGANConfig": "config",
-    "DCGANConfig": "config",
-    "Discriminator": "models",
-    "Generator": "models",
-    "LightweightConfig": "config",
-    "ProjectedConfig": "config",
-    "SLEGANConfig": "config",
+    "CycleGANConfig": "gans.cyclegan.config",
+    "DCGANConfig": "gans.dcgan.config",
+    "Discriminator": "gans.slegan.discriminator",
+    "Generator": "gans.slegan.generator",
+    "LightweightConfig": "gans.lightweight.config",
+    "ProjectedConfig": "gans.projected.config",
+    "SLEGANConfig": "gans.slegan.config",
     "TrainingStopped": "errors",
     "UserError": "errors",
-    "convert_fastgan": "convert",
+    "convert_fastgan": "gans.slegan.from_fastgan",
     "create_input_noise": "generation",
     "from_pretrained": "hub.loading",
     "generate_images": "generation",

@@ -54,7 +54,7 @@ def cross_entropy(logits: Any, target: float) -> Any:
 def lecam_real(logits: Any, fake_anchor: Any) -> Any:
     """mean(max(0, logit - anchor)^2) of real images' logits (arXiv 2104.03310, as its authors' code has it).
 
-    The discriminator is held back where it lifts real images above what it thought of generated ones so far.
+    It penalises logits of real images that exceed the average logit of generated ones.
 
     Args:
         fake_anchor: a running average of generated images' logits; a constant.

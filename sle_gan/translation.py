@@ -15,12 +15,12 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from sle_gan.models.cyclegan import (
+from sle_gan.gans.cyclegan.networks import (
     INSTANCE_NORM_EPSILON,
     SIDE_MULTIPLE,
     DownConv2D,
+    PreNormConv2D,
     ResNetGenerator,
-    Stage,
     UpConv2D,
 )
 from sle_gan.pictures import pixels
@@ -127,7 +127,7 @@ def _translate_in_strips(
     return result
 
 
-def _convolved(stage: Stage, below: _Map, elements: int) -> _Map:
+def _convolved(stage: PreNormConv2D, below: _Map, elements: int) -> _Map:
     """What a stage of the generator makes of a map."""
     height, width, _ = below.shape
     if stage.normalize:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,8 +25,20 @@ if TYPE_CHECKING:
 
 FORMAT = "sle_gan.weights/1"
 
+# The values of a network's variables by their paths, as `variables_by_path` names them.
+Arrays = dict[str, np.ndarray]
 
-def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
+
+class HasVariables(Protocol):
+    """What has variables, such as a `keras.Model`."""
+
+    @property
+    def name(self) -> Any: ...
+    @property
+    def variables(self) -> Any: ...
+
+
+def variables_by_path(network: HasVariables) -> dict[str, keras.Variable]:
     """All variables of a network under their paths, without the network's own name in front."""
     named = {variable.path.split("/", 1)[1]: variable for variable in network.variables}
     if len(named) != len(network.variables):
@@ -34,7 +46,7 @@ def variables_by_path(network: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def arrays_by_path(network: keras.Model) -> dict[str, np.ndarray]:
+def arrays_by_path(network: HasVariables) -> dict[str, np.ndarray]:
     """The values of `variables_by_path`."""
     from keras import ops
 
@@ -102,7 +114,7 @@ class StoredNetwork(NamedTuple):
     source: str | Path
     network: str
     architecture: dict[str, Any]
-    read: Callable[[], Mapping[str, np.ndarray]]
+    read: Callable[[], Arrays]
 
     def __str__(self) -> str:
         return describe(self.network, self.architecture) if self.network else "a network whose class it does not say"
@@ -116,7 +128,7 @@ def open_network(filepath: str | Path) -> StoredNetwork:
     """
     network, architecture, _ = _read(Path(filepath), with_arrays=False)
 
-    def read_arrays() -> dict[str, np.ndarray]:
+    def read_arrays() -> Arrays:
         again, same, arrays = read(filepath)
         if (again, same) != (network, architecture):
             raise UserError(f"{filepath} was replaced while it was read; try again")
@@ -125,7 +137,7 @@ def open_network(filepath: str | Path) -> StoredNetwork:
     return StoredNetwork(filepath, network, architecture, read_arrays)
 
 
-def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
+def read(filepath: str | Path) -> tuple[str, dict[str, Any], Arrays]:
     """Reads a weights file: the network's class name, its architecture, its arrays by path.
 
     The file may be a stranger's: before an array is read, the kernels that it holds are compared with those that
@@ -137,7 +149,7 @@ def read(filepath: str | Path) -> tuple[str, dict[str, Any], dict[str, np.ndarra
     return _read(Path(filepath), with_arrays=True)
 
 
-def _read(path: Path, with_arrays: bool) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: Path, with_arrays: bool) -> tuple[str, dict[str, Any], Arrays]:
     if not path.is_file():
         raise UserError(f"there is no weights file at {path}; expected an .h5 file such as generator_weights.h5")
     if path.stat().st_size == 0:

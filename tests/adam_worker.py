@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.engine import Devices, RandomStream
-from sle_gan.gans.optimizers import Accumulator, adam
+from sle_gan.gans.optimizers import Accumulator, make_adam
 
 STEPS = 4
 # Adam's update depends on a gradient's size where that is near its epsilon: there a mean does not pass for a sum.
@@ -36,7 +36,7 @@ def train(devices: Devices, parts: int) -> list[list[float]]:
     """The weights after each step; the gradient of a replica is the sum of its rows, so two have that of all rows."""
     with devices.scope():
         network = Weights()
-        optimizer = adam(SLEGANConfig(batch_size=4, gradient_accumulation=parts), 0.1, network, "adam")
+        optimizer = make_adam(SLEGANConfig(batch_size=4, gradient_accumulation=parts), 0.1, network, "adam")
 
     def apply(batch: tuple, random: RandomStream) -> dict:
         del random

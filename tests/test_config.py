@@ -13,8 +13,9 @@ from helpers import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sle_gan import SLEGANConfig
 from sle_gan.cli.train import make_parser
-from sle_gan.config import CONFIGS, SLEGANConfig, TrainConfig, config_from_dict, flag, read_config_file
+from sle_gan.config import CONFIGS, TrainConfig, config_from_dict, flag, read_config_file
 from sle_gan.errors import UserError
 
 text = st.text(st.characters(codec="utf-8"), max_size=20)

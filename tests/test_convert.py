@@ -14,9 +14,10 @@ from helpers import assert_refused, run
 from keras import ops
 
 import sle_gan
-from sle_gan import weights
-from sle_gan.convert import Adam, Converted, convert_fastgan, read_fastgan, save_fastgan
-from sle_gan.models import Discriminator, Generator
+from sle_gan import Discriminator, Generator, weights
+from sle_gan.convert.checkpoint import AdamState, Converted
+from sle_gan.gans.slegan.from_fastgan import convert_fastgan, read_fastgan
+from sle_gan.gans.slegan.to_fastgan import save_fastgan
 
 
 def converted(network: Any) -> Converted:
@@ -36,13 +37,13 @@ def networks(resolution: int = 256) -> dict[str, Converted]:
     }
 
 
-def adam(network: Converted, step: int) -> Adam:
+def adam(network: Converted, step: int) -> AdamState:
     """Moments that differ for every variable."""
     random = np.random.default_rng(step)
     fixed = ("u", "v", "moving_mean", "moving_variance")
     trained = {path: x for path, x in network.arrays.items() if path.rpartition("/")[2] not in fixed}
     first, second = ({p: random.random(x.shape, np.float32) for p, x in trained.items()} for _ in range(2))
-    return Adam(step, 1e-4, first, second)
+    return AdamState(step, 1e-4, first, second)
 
 
 def assert_same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:

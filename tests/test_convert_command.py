@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from keras import ops
 from PIL import Image
 
 import sle_gan
-from sle_gan.convert import Adam, Converted, read_fastgan, save_fastgan, trained_paths
-from sle_gan.gans import make_gan
-from sle_gan.models import Discriminator, Generator
+from sle_gan import Discriminator, Generator
+from sle_gan.convert.checkpoint import AdamState, Converted
+from sle_gan.gans.base import make_gan
+from sle_gan.gans.slegan.from_fastgan import read_fastgan
+from sle_gan.gans.slegan.to_fastgan import save_fastgan, trained_paths
 from sle_gan.pictures import make_grid
 from sle_gan.runs import checkpoints
 from sle_gan.runs.folder import read_run
-from sle_gan.training.fastgan import import_run, read_exported
-from sle_gan.training.listeners import read_log
+from sle_gan.runs.log import read_log
+from sle_gan.training.fastgan_runs import import_run, read_exported
 from sle_gan.weights import variables_by_path
 
 
@@ -116,10 +119,10 @@ def test_a_checkpoint_without_training_state_starts_a_run(golden_file: Path, tmp
 def test_a_bad_checkpoint_leaves_no_run(training_file: Path, tmp_path: Path) -> None:
     read = read_fastgan(training_file)
     moments = {path: array * np.float32("nan") for path, array in read.optimizers["generator"].first.items()}
-    broken = read._replace(optimizers={"generator": read.optimizers["generator"]._replace(first=moments)})
-    alone = read._replace(networks={"generator": read.networks["generator"]})
+    broken = replace(read, optimizers={"generator": read.optimizers["generator"]._replace(first=moments)})
+    alone = replace(read, networks={"generator": read.networks["generator"]})
     wide = Converted("Discriminator", {"input_resolution": 256, "width": 16, "channels": 3}, {})
-    mixed = read._replace(networks={**read.networks, "discriminator": wide})
+    mixed = replace(read, networks={**read.networks, "discriminator": wide})
     for checkpoint, words in ((broken, "NaN"), (alone, "needs both networks"), (mixed, "width 8 and 16")):
         with pytest.raises(sle_gan.UserError, match=words):
             import_run(checkpoint, tmp_path / "a", "x.pth")
@@ -142,6 +145,7 @@ def test_refusals(golden_file: Path, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path / "out")
     torch.save({"g": torch.zeros(3), "d": print}, tmp_path / "evil.pth")
     (tmp_path / "text.txt").touch()
+    (tmp_path / "empty").mkdir()
     cases = [
         (("--input", tmp_path / "none.pth", *output), ("none.pth", "no such file")),
         (("--input", tmp_path / "text.txt", *output), ("text.txt", "no PyTorch file")),
@@ -149,12 +153,12 @@ def test_refusals(golden_file: Path, tmp_path: Path) -> None:
         (("--input", golden_file), ("one of the arguments", "--to-fastgan")),
         (("--input", golden_file, *output, "--run-folder", tmp_path / "a"), ("not allowed with",)),
         (("--input", golden_file, "--run-folder", tmp_path), ("exists",)),
-        (("--input", tmp_path, "--to-fastgan", tmp_path / "a.pth"), ("neither a training run",)),
+        (("--input", tmp_path / "empty", "--to-fastgan", tmp_path / "a.pth"), ("neither a training run",)),
         (("--input", tmp_path, "--to-fastgan", tmp_path / "a.h5"), ("a.h5", ".pth")),
     ]
     for arguments, words in cases:
         assert_refused(run("convert", *arguments), *words)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.pth", "text.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "evil.pth", "text.txt"]
 
 
 @pytest.mark.slow
@@ -215,7 +219,7 @@ def test_full_size_takes_less_than_30_s_and_2_gb(tmp_path: Path) -> None:
         arrays = {path: ops.convert_to_numpy(v.value) for path, v in variables_by_path(network).items()}
         networks[key] = Converted(type(network).__name__, network.architecture, arrays)
         moments = {path: random.random(arrays[path].shape, np.float32) for path in trained_paths(networks[key])}
-        optimizers[key] = Adam(7, 2e-4, moments, moments)
+        optimizers[key] = AdamState(7, 2e-4, moments, moments)
     networks["generator_ema"] = networks["generator"]
     source, back = tmp_path / "all_7.pth", tmp_path / "back.pth"
     save_fastgan(source, networks, optimizers)

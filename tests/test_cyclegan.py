@@ -12,13 +12,12 @@ import pytest
 from keras import ops
 from test_cyclegan_models import torch_network
 
-from sle_gan import augment, engine, weights
-from sle_gan.config import CycleGANConfig
-from sle_gan.convert import cyclegan as conversion
+from sle_gan import CycleGANConfig, augment, engine, weights
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
-from sle_gan.gans import make_gan
-from sle_gan.gans.cyclegan import CycleGAN, LinearDecay
+from sle_gan.gans.base import make_gan
+from sle_gan.gans.cyclegan import huggan as conversion
+from sle_gan.gans.cyclegan.gan import CycleGAN, LinearDecay
 from sle_gan.pictures import pixels
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.training.step import compile_step
@@ -47,7 +46,7 @@ def with_sgd(gan: CycleGAN, rate: float = 1.0) -> CycleGAN:
     ways = []
     for way in gan.ways:
         ways.append(way._replace(optimizer=keras.optimizers.SGD(rate)))
-        ways[-1].optimizer.build(way.judge.trainable_variables)
+        ways[-1].optimizer.build(way.discriminator.trainable_variables)
     gan.ways = tuple(ways)
     return gan
 
@@ -96,7 +95,7 @@ def test_each_loss_moves_the_generators_that_it_should(weights_of: dict, judging
         gan = with_sgd(make(**weights_of))
         for way in gan.ways:
             if way.target not in judging:  # a discriminator of zeros says the same of everything
-                for variable in way.judge.trainable_variables:
+                for variable in way.discriminator.trainable_variables:
                     variable.assign(ops.zeros(variable.shape))
         before = values(gan)
         images = {domain: batch(seed=1 if domain in changed else 0)[i] for i, domain in enumerate("AB")}
@@ -154,7 +153,7 @@ def test_all_that_a_discriminator_sees_is_augmented() -> None:
     logs = gan.train_step(batch(), random)
 
     def judged(ways: Any, domain: str, seen: Any, kind: str) -> np.ndarray:
-        (judge,) = (way.judge for way in ways if way.target == domain)
+        (judge,) = (way.discriminator for way in ways if way.target == domain)
         augmented = augment.diff_augment([seen], gan.config.policy_names, random.fold(f"augment {kind} {domain}"))
         return ops.convert_to_numpy(judge(augmented[0]))
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sle_gan import engine, translation, weights
-from sle_gan.convert import convert_cyclegan
 from sle_gan.errors import UserError
-from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator, UpConv2D
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
+from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator, UpConv2D
 
 NETWORKS = {"ResNetGenerator": ResNetGenerator, "PatchDiscriminator": PatchDiscriminator}
 

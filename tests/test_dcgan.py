@@ -17,13 +17,12 @@ from PIL import Image
 from state import assert_each_phase_moves_its_own, numbers
 
 import sle_gan
-from sle_gan import augment, losses
-from sle_gan.config import DCGANConfig
+from sle_gan import DCGANConfig, augment, losses
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
-from sle_gan.gans import make_gan
+from sle_gan.gans.base import make_gan
 from sle_gan.pictures import pixels
-from sle_gan.training.listeners import read_log
+from sle_gan.runs.log import read_log
 
 TINY = ("--model", "dcgan", "--resolution", 32, "--width", 8, "--latent", 16, "--batch-size", 4)
 CONFIG = DCGANConfig(resolution=32, width=8, latent=16, batch_size=4, flip=False)

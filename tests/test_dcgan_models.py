@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from sle_gan.gans.dcgan.networks import DCGANDiscriminator, DCGANGenerator
 
 RESOLUTIONS = (32, 64, 128)
 
@@ -162,8 +162,8 @@ def test_layers_next_to_the_image_are_alike_at_every_resolution() -> None:
 
 
 def test_stages_go_from_the_image_to_the_logit() -> None:
-    stages = DCGANDiscriminator(64, width=4).stages
-    assert [[layer.name for layer in stage] for stage in stages] == [
+    groups = DCGANDiscriminator(64, width=4).layer_groups
+    assert [[layer.name for layer in group] for group in groups] == [
         ["down_1"],
         ["down_2", "norm_2"],
         ["down_4", "norm_4"],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.data import Dataset
 from sle_gan.features import FeatureExtractor
 from sle_gan.training import evaluation

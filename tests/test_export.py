@@ -12,10 +12,10 @@ from helpers import assert_refused
 from helpers import run as run_command
 from test_folded import used
 
+from sle_gan import Generator
 from sle_gan.errors import UserError
 from sle_gan.export.exporter import export
-from sle_gan.models import Generator
-from sle_gan.models.dcgan import DCGANGenerator
+from sle_gan.gans.dcgan.networks import DCGANGenerator
 from sle_gan.pictures import pixels
 
 GENERATORS = {

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from helpers import REPOSITORY, as_another_user
 
+from sle_gan import SLEGANConfig
 from sle_gan.cli import common, convert, evaluate, generate, share, tiles, train, translate
-from sle_gan.config import CONFIGS, SLEGANConfig
+from sle_gan.config import CONFIGS
 from sle_gan.data import load_dataset
 from sle_gan.errors import UserError
 from sle_gan.features.download import keras_cache

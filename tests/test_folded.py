@@ -9,12 +9,12 @@ import pytest
 from keras import ops
 
 import sle_gan
-from sle_gan import engine, generation, weights
+from sle_gan import Generator, engine, generation, weights
 from sle_gan.errors import UserError
+from sle_gan.gans.dcgan.networks import DCGANGenerator
 from sle_gan.hub.loading import load_folded
-from sle_gan.models import Generator, upsampling
 from sle_gan.models import folded as folding
-from sle_gan.models.dcgan import DCGANGenerator
+from sle_gan.models import upsampling
 from sle_gan.models.folded import Folded, TensorOperations, run
 from sle_gan.pictures import pixels
 

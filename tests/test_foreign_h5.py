@@ -16,11 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sle_gan
-from sle_gan import weights
+from sle_gan import Generator, weights
+from sle_gan.gans.cyclegan.networks import ResNetGenerator
 from sle_gan.hub.loading import load_translator
-from sle_gan.models import Generator
-from sle_gan.models.cyclegan import ResNetGenerator
-from sle_gan.training.fastgan import read_exported
+from sle_gan.training.fastgan_runs import read_exported
 from sle_gan.training.transfer import source_settings
 
 ARCHITECTURE = {"output_resolution": 64, "width": 8, "latent": 4, "channels": 3, "tanh": True}

@@ -14,9 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sle_gan
-from sle_gan.convert import convert_cyclegan, read_fastgan, read_torch, save_fastgan
-from sle_gan.convert.fastgan import Converted
+from sle_gan.convert import read_torch
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.convert.torch_reader import load_torch_file
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
+from sle_gan.gans.slegan.from_fastgan import read_fastgan
+from sle_gan.gans.slegan.to_fastgan import save_fastgan
 from sle_gan.training.transfer import source_settings
 from sle_gan.weights import variables_by_path
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
-from sle_gan import generation
+from sle_gan import Generator, generation
 from sle_gan.errors import UserError
-from sle_gan.models import Generator
 from sle_gan.pictures import check_suffix, make_grid, save_gif, save_picture, save_png
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
+from sle_gan import Generator
 from sle_gan.errors import UserError
 from sle_gan.hub import model_files as files
-from sle_gan.models import Generator
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed; pip install -r requirements-dev.txt")
 

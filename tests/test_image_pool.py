@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from sle_gan.engine import RandomStream
-from sle_gan.gans.image_pool import ImagePool, exchanges
+from sle_gan.gans.cyclegan.image_pool import ImagePool, exchanges
 
 
 def one_after_another(pool: list, size: int, images: list, coins: np.ndarray, places: np.ndarray) -> list:

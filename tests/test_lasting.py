@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan import weights
+from sle_gan import SLEGANConfig, weights
 from sle_gan.cli.common import lasting_console
-from sle_gan.config import SLEGANConfig
 from sle_gan.errors import TrainingStopped
-from sle_gan.gans import make_gan
+from sle_gan.gans.base import make_gan
 from sle_gan.runs.checkpoints import CheckpointFolder, read_meta
 from sle_gan.runs.folder import RunFolder
+from sle_gan.runs.log import read_log
 from sle_gan.storage import atomic
 from sle_gan.storage.atomic import AppendedFile, new_hdf5
-from sle_gan.training import exports, listeners, run
+from sle_gan.training import callbacks, exports, run
+from sle_gan.training.callbacks import Callback, Callbacks, JsonLines, PictureFiles, TensorBoard
 from sle_gan.training.evaluation import Best
-from sle_gan.training.listeners import JsonLines, Listener, Listeners, PictureFiles, TensorBoard, read_log
 from sle_gan.training.signals import STOPPING, Signals, exit_code
 
 FULL = Path("/dev/full")
@@ -90,7 +90,7 @@ def test_a_console_that_fails_is_told_once_on_the_other(place: str, monkeypatch,
     assert len(lines) == 2 and "stdout cannot be written" in lines[0] and lines[1] == "still here"
 
 
-class Heard(Listener):
+class Heard(Callback):
     def __init__(self) -> None:
         self.messages: list[str] = []
 
@@ -98,10 +98,10 @@ class Heard(Listener):
         self.messages.append(text)
 
 
-def test_no_listener_ends_a_run_and_each_cause_is_told_once(tmp_path: Path, monkeypatch) -> None:
+def test_no_callback_ends_a_run_and_each_cause_is_told_once(tmp_path: Path, monkeypatch) -> None:
     heard = Heard()
 
-    class Broken(Listener):
+    class Broken(Callback):
         def on_step(self, step: int, logs: Any) -> None:
             raise ValueError(f"step {step}")
 
@@ -114,7 +114,7 @@ def test_no_listener_ends_a_run_and_each_cause_is_told_once(tmp_path: Path, monk
         "samples": lambda: PictureFiles(samples),
         "broken": Broken,
     }
-    every = Listeners(makers)
+    every = Callbacks(makers)
     assert len(heard.messages) == 1 and "nowhere cannot be written" in heard.messages[0]
     every.on_step(1, {"a": 1.0})
     every.on_picture(1, "a", PICTURE)
@@ -205,7 +205,7 @@ def tiny(pictures: Path, tmp_path: Path, **settings: Any) -> SLEGANConfig:
 
 def test_a_run_whose_log_and_pictures_fail_is_saved(pictures: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(AppendedFile, "write", full_disk)
-    monkeypatch.setattr(listeners, "save_png", full_disk)
+    monkeypatch.setattr(callbacks, "save_png", full_disk)
     monkeypatch.setattr(run, "draw_curves", full_disk)
     config = tiny(pictures, tmp_path, sample_every=1)
     outcome = run.train(config)

@@ -16,18 +16,17 @@ from PIL import Image
 from state import moved, numbers
 
 import sle_gan
-from sle_gan import augment, engine, losses
+from sle_gan import LightweightConfig, augment, engine, losses
 from sle_gan.cli import convert, generate, train
-from sle_gan.config import LightweightConfig
 from sle_gan.convert.layouts import read_torch
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
-from sle_gan.gans import make_gan
-from sle_gan.models.lightweight import decoder_target
-from sle_gan.models.lightweight_layers import to_unit
+from sle_gan.gans.base import make_gan
+from sle_gan.gans.lightweight.layers import to_unit
+from sle_gan.gans.lightweight.networks import decoder_target
 from sle_gan.pictures import pixels
+from sle_gan.runs.log import read_log
 from sle_gan.training import transfer
-from sle_gan.training.listeners import read_log
 
 SMALL: dict[str, Any] = {"resolution": 32, "latent": 8, "fmap_max": 8, "attn_res_layers": "16", "batch_size": 4}
 TINY = tuple(x for key, value in SMALL.items() for x in (f"--{key.replace('_', '-')}", value))
@@ -180,7 +179,7 @@ def test_the_penalty_of_a_discriminator_with_a_known_slope(monkeypatch: pytest.M
 
 def test_the_penalty_acts_in_every_fourth_step() -> None:
     gan = make()
-    penalties = {step: gan._regularize(BATCH[0], RandomStream(0, step, step=step)) for step in (0, 3, 4)}
+    penalties = {step: gan._penalty_and_gradients(BATCH[0], RandomStream(0, step, step=step)) for step in (0, 3, 4)}
     assert [float(penalties[step][0]["penalty"]) > 0 for step in (0, 3, 4)] == [True, False, True]
     assert not any(np.any(gradient) for gradient in penalties[3][1])
     assert any(np.any(gradient) for gradient in penalties[4][1])
@@ -323,7 +322,7 @@ def test_a_checkpoint_is_trained_on(checkpoint: Path, pictures: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_a_resumed_run_is_bit_equal_without_the_penalty(pictures: Path, tmp_path: Path) -> None:
-    """With it TensorFlow rounds differently from call to call: see `LightweightGAN._regularize`."""
+    """With it TensorFlow rounds differently from call to call: see `LightweightGAN._penalty_and_gradients`."""
     settings = ("--model", "lightweight", "--data-folder", pictures, "--output-folder", tmp_path, *TINY)
     every = ("--steps", 8, "--checkpoint-every", 1, "--sample-every", 100, "--diff-augment", "--gradient-penalty", 0)
     assert run("train", *settings, *every, "--name", "straight").returncode == 0

@@ -14,13 +14,14 @@ from keras import ops
 
 import sle_gan
 from sle_gan import losses
-from sle_gan.convert import convert_fastgan, read_torch
-from sle_gan.convert.lightweight import read_lightweight
+from sle_gan.convert import read_torch
 from sle_gan.errors import UserError
+from sle_gan.gans.lightweight.huggan import read_lightweight
+from sle_gan.gans.lightweight.layers import LinearAttention, blur, cosine_weights, from_unit, to_unit
+from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator, decoder_target
+from sle_gan.gans.slegan.from_fastgan import convert_fastgan
 from sle_gan.hub.loading import load_generator
 from sle_gan.models.building import build_network
-from sle_gan.models.lightweight import LightweightDiscriminator, LightweightGenerator, decoder_target
-from sle_gan.models.lightweight_layers import LinearAttention, blur, cosine_weights, from_unit, to_unit
 from sle_gan.models.network import Network
 
 SMALL: dict[str, Any] = {"fmap_max": 8, "attn_res_layers": (16,)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.data import batch_indices
 from sle_gan.training import loop
 from sle_gan.training.evaluation import Best

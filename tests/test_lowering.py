@@ -13,7 +13,7 @@ from tiny_gans import BATCH, CONFIGS, make_tiny
 
 from sle_gan import engine
 from sle_gan.engine import RandomStream
-from sle_gan.gans import make_gan
+from sle_gan.gans.base import make_gan
 from sle_gan.training.step import compile_step
 
 tf = pytest.importorskip("tensorflow")

@@ -11,10 +11,10 @@ import pytest
 from double import double_precision
 from keras import ops
 
-from sle_gan import engine, weights
-from sle_gan.convert import convert_fastgan
-from sle_gan.models import Discriminator, Generator, upsampling
-from sle_gan.models.discriminator import crop_part
+from sle_gan import Discriminator, Generator, engine, weights
+from sle_gan.gans.slegan.discriminator import crop_part
+from sle_gan.gans.slegan.from_fastgan import convert_fastgan
+from sle_gan.models import upsampling
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
 

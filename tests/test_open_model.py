@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan import weights
+from sle_gan import CycleGANConfig, SLEGANConfig, weights
 from sle_gan.cli import convert, evaluate, evaluate_neighbours, generate, share, translate
-from sle_gan.config import CycleGANConfig, SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.hub import Kind, client, open_model, opening
 from sle_gan.kernels import kernels

@@ -11,10 +11,11 @@ from keras import ops
 from state import numbers
 from tiny_gans import CONFIGS as TINY
 
-from sle_gan import engine, losses
-from sle_gan.config import DCGANConfig, TrainConfig
+from sle_gan import DCGANConfig, engine, losses
+from sle_gan.config import TrainConfig
 from sle_gan.engine import RandomStream
-from sle_gan.gans import make_gan, overfitting
+from sle_gan.gans import overfitting
+from sle_gan.gans.base import make_gan
 from sle_gan.gans.overfitting import Augmentation, LeCam, mean_sign
 
 BATCH = 4
@@ -146,9 +147,9 @@ def test_a_discriminator_that_calls_all_pictures_real_has_a_sign_of_one(model: s
     keras.utils.set_random_seed(0)
     gan: Any = make_gan(TINY[model])
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
-    fakes = gan._generate(4, RandomStream(0, 0))
+    fakes = gan.generate_fakes(4, RandomStream(0, 0))
     gan.discriminator = Shifted(gan.discriminator, 100.0 * towards_real)
-    judged = [judge(images, fakes, RandomStream(0, 0)) for judge in gan._judgements()]
+    judged = [judge(images, fakes, RandomStream(0, 0)) for judge in gan.discriminator_losses()]
     signs = [float(mean_sign(each.real)) for each in judged if each.real]
     of_fakes = [float(mean_sign(each.fake)) for each in judged if each.fake]
     assert signs == [1.0] and of_fakes == [1.0]

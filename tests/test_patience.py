@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from helpers import TINY
 
+from sle_gan import SLEGANConfig
 from sle_gan.cli import train
-from sle_gan.config import SLEGANConfig
 from sle_gan.metrics import Scores
 from sle_gan.runs.checkpoints import CheckpointFolder, read_meta
+from sle_gan.runs.log import read_log
 from sle_gan.training import loop, run
 from sle_gan.training.evaluation import Evaluation
-from sle_gan.training.listeners import read_log
 
 
 @pytest.fixture()

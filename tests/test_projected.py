@@ -14,11 +14,10 @@ from helpers import assert_refused, run
 from keras import ops
 from tiny_features import TinyMaps
 
-from sle_gan import engine
-from sle_gan.config import ProjectedConfig
+from sle_gan import ProjectedConfig, engine
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
-from sle_gan.gans.projected import SCALES, ProjectedGAN, to_rgb
+from sle_gan.gans.projected.gan import SCALES, ProjectedGAN, to_rgb
 from sle_gan.training.run import _check_constants
 from sle_gan.training.step import compile_step
 
@@ -56,20 +55,20 @@ def test_losses_are_hinge_losses_of_the_heads_and_weighted_for_the_generator() -
     with double_precision():
         gan = make(projected_weight=0.25, own_weight=2.0, diff_augment=False)
         random = RandomStream(0, 3)
-        fakes = gan._generate(4, random)
+        fakes = gan.generate_fakes(4, random)
         assert len(fakes) == SCALES + 4
         logits = as_numbers(gan.heads(*fakes[SCALES:], training=True))
         own_logits = as_numbers(gan.discriminator(*fakes[:SCALES], training=True))
-        found = gan._fool(IMAGES[:4], fakes, random)
+        found = gan.generator_losses(IMAGES[:4], fakes, random)
         # Training calls of the test iterated the singular vectors once: the losses are near, not equal.
         assert float(found["projected_generator"]) == pytest.approx(-0.25 * logits.mean(), rel=0.1)
         assert float(found["generator"]) == pytest.approx(-2.0 * own_logits.mean(), rel=0.1)
-        logits = as_numbers(gan._judge_maps(fakes[SCALES:]))
-        judged = gan._judge_fake_maps(IMAGES[:4], fakes, random).losses["projected_fake"]
+        logits = as_numbers(gan._head_logits(fakes[SCALES:]))
+        judged = gan._fake_head_losses(IMAGES[:4], fakes, random).losses["projected_fake"]
         assert float(judged) == pytest.approx(np.maximum(0, 1 + logits).mean(), rel=1e-9)
         real = gan.look(gan.prepare_real(IMAGES[:4], random))
-        logits = as_numbers(gan._judge_maps(real))
-        judged = gan._judge_real_maps(IMAGES[:4], fakes, random).losses["projected_real"]
+        logits = as_numbers(gan._head_logits(real))
+        judged = gan._real_head_losses(IMAGES[:4], fakes, random).losses["projected_real"]
         assert float(judged) == pytest.approx(np.maximum(0, 1 - logits).mean(), rel=1e-9)
 
 
@@ -80,7 +79,7 @@ def test_the_generator_learns_through_the_frozen_network() -> None:
         images = ops.convert_to_tensor(np.random.default_rng(1).uniform(-0.9, 0.9, (2, 64, 64, 3)))
 
         def loss(images: Any) -> Any:
-            return ops.mean(gan._judge_maps(gan.look(images)))
+            return ops.mean(gan._head_logits(gan.look(images)))
 
         value, pull = engine.vjp(loss, (), [images])
         _, (gradient,) = pull(ops.ones_like(value))
@@ -95,13 +94,13 @@ def test_one_update_moves_each_network_down_its_own_loss() -> None:
     random = RandomStream(0, 0)
 
     def losses_now() -> dict[str, float]:
-        fakes = gan._generate(4, random)
-        judged = [judge(IMAGES[:4], fakes, random) for judge in (gan._judge_real_maps, gan._judge_fake_maps)]
+        fakes = gan.generate_fakes(4, random)
+        judged = [judge(IMAGES[:4], fakes, random) for judge in (gan._real_head_losses, gan._fake_head_losses)]
         return {name: float(value) for each in judged for name, value in each.losses.items()}
 
     before = losses_now()
-    fakes = [ops.stop_gradient(fake) for fake in gan._generate(4, random)]
-    gan._update_discriminator(ops.convert_to_tensor(IMAGES[:4]), fakes, random)
+    fakes = [ops.stop_gradient(fake) for fake in gan.generate_fakes(4, random)]
+    gan.update_discriminator(ops.convert_to_tensor(IMAGES[:4]), fakes, random)
     after = losses_now()
     assert sum(after.values()) < sum(before.values())
 

@@ -16,8 +16,8 @@ from pseudo_weights import pseudo_weight
 
 from sle_gan import engine, losses
 from sle_gan.features import load_maps
+from sle_gan.gans.projected.networks import ProjectedDiscriminator, Projection, resize
 from sle_gan.models.layers import constant_singular_vectors
-from sle_gan.models.projected import ProjectedDiscriminator, Projection, resize
 
 HEADS = "discriminator.mini_discs"
 SCRATCH = "feature_network.scratch"

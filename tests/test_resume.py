@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import TINY, kill_after, run, start
 
-from sle_gan.training.listeners import read_log
+from sle_gan.runs.log import read_log
 
 ADAPTIVE = ("--augment-probability", "auto", "--lecam", 0.1)
 SETTINGS = (*TINY, *ADAPTIVE, "--crop", "random", "--checkpoint-every", 1, "--sample-every", 100, "--seed", 7)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import as_another_user
 
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.runs import folder as run_folder
 from sle_gan.runs.folder import RunFolder, check_new, check_usable, is_run, read_run

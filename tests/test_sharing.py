@@ -18,16 +18,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
-from sle_gan.config import SLEGANConfig
+from sle_gan import Discriminator, Generator, SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.hub import local_folder, open_model
 from sle_gan.hub.card import Shared, _quoted, make_card
 from sle_gan.hub.save import save_pretrained
 from sle_gan.hub.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
-from sle_gan.models import Discriminator, Generator
 from sle_gan.pictures import make_grid
 from sle_gan.runs.checkpoints import CheckpointFolder
-from sle_gan.training.listeners import JsonLines
+from sle_gan.training.callbacks import JsonLines
 
 SECRETS = ("anna", "portraits of my children", "/home/", "pretrained by bob")
 CONFIG = SLEGANConfig(

@@ -12,11 +12,10 @@ from descent import assert_same_updates, descend, use_sgd
 from keras import ops
 from state import assert_each_phase_moves_its_own, numbers
 
-from sle_gan import augment
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig, augment
 from sle_gan.engine import RandomStream
-from sle_gan.gans import make_gan
-from sle_gan.gans.slegan import SLEGAN
+from sle_gan.gans.base import make_gan
+from sle_gan.gans.slegan.gan import SLEGAN
 from sle_gan.models.layers import constant_singular_vectors, downsample_nearest
 from sle_gan.pictures import pixels
 

@@ -16,11 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from sle_gan import engine
-from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig, engine
 from sle_gan.engine import nvidia
-from sle_gan.gans import GAN, make_gan
-from sle_gan.gans.optimizers import Accumulator, ScaledAdam, adam, compute_precision, cotangents
+from sle_gan.gans.base import GAN, make_gan
+from sle_gan.gans.optimizers import Accumulator, ScaledAdam, compute_precision, cotangents, make_adam
 from sle_gan.models.layers import BatchNorm, gated_linear_unit, leaky_relu
 from sle_gan.training.loop import Trainer
 from sle_gan.training.step import compile_step, steps_per_call
@@ -178,7 +177,7 @@ def test_float16_scales_its_losses_and_skips_overflows(parts: int) -> None:
     config = SLEGANConfig(mixed_precision="float16", gradient_accumulation=parts)
     with compute_precision(config):
         network = Scale()
-    optimizer = adam(config, 0.1, network, "scaled")
+    optimizer = make_adam(config, 0.1, network, "scaled")
     (scale,) = ops.convert_to_numpy(cotangents({"loss": ops.ones(())}, optimizer)["loss"]).reshape(1)
     assert scale >= 1024
 
@@ -200,7 +199,7 @@ def test_the_loss_scale_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> Non
     """Bit for bit, as are the names of its state: float16 runs from before it was our own go on as they were."""
     monkeypatch.setattr(ScaledAdam, "GROWTH_STEPS", 3)
     ours, theirs = Scale(), Scale()
-    mine = adam(SLEGANConfig(mixed_precision="float16"), 0.1, ours, "scaled")
+    mine = make_adam(SLEGANConfig(mixed_precision="float16"), 0.1, ours, "scaled")
     inner = engine.Adam(0.1, beta_1=0.5, beta_2=0.999, epsilon=1e-8, name="scaled")
     keras_scaled = keras.optimizers.LossScaleOptimizer(inner, dynamic_growth_steps=3, name="scaled")
     keras_scaled.build(theirs.trainable_variables)
@@ -225,7 +224,7 @@ def by_path(optimizer: Any) -> dict[str, Any]:
 
 def test_the_loss_scale_stays_within_limits() -> None:
     network = Scale()
-    optimizer = adam(SLEGANConfig(mixed_precision="float16"), 0.1, network, "scaled")
+    optimizer = make_adam(SLEGANConfig(mixed_precision="float16"), 0.1, network, "scaled")
     for scale, gradient, expected in ((1.0, np.inf, 1.0), (2.0**24, 1.0, 2.0**24)):
         optimizer.dynamic_scale.assign(scale)
         optimizer.step_counter.assign(ScaledAdam.GROWTH_STEPS - 1)

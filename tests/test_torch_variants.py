@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from keras import ops
 
 import sle_gan
-from sle_gan import weights
+from sle_gan import Generator, weights
 from sle_gan.cli import convert as convert_command
-from sle_gan.convert import Converted, convert_cyclegan, is_torch_file, read_fastgan, read_torch, save_fastgan
+from sle_gan.convert import is_torch_file, read_torch
+from sle_gan.convert.checkpoint import Converted
 from sle_gan.convert.state_dicts import plain_name
-from sle_gan.models import Generator
+from sle_gan.gans.cyclegan.huggan import convert_cyclegan
+from sle_gan.gans.slegan.from_fastgan import read_fastgan
+from sle_gan.gans.slegan.to_fastgan import save_fastgan
 from sle_gan.training.transfer import read_source
 
 State = dict[str, Any]

@@ -18,9 +18,10 @@ from helpers import REPOSITORY, TINY, assert_refused, run, start, wait_for_step
 from PIL import Image
 
 import sle_gan
-from sle_gan.config import SLEGANConfig, config_from_dict
+from sle_gan import SLEGANConfig
+from sle_gan.config import config_from_dict
 from sle_gan.runs.checkpoints import read_meta
-from sle_gan.training.listeners import read_log
+from sle_gan.runs.log import read_log
 from sle_gan.training.signals import STOPPING
 
 RUN_FILES = {

@@ -10,10 +10,9 @@ import pytest
 from helpers import TINY, assert_refused, run
 from keras import ops
 
-from sle_gan import engine, weights
-from sle_gan.config import SLEGANConfig
+from sle_gan import SLEGANConfig, engine, weights
 from sle_gan.errors import UserError
-from sle_gan.gans import GAN, make_gan
+from sle_gan.gans.base import GAN, make_gan
 from sle_gan.runs import checkpoints
 from sle_gan.runs.folder import RunFolder
 from sle_gan.training.step import compile_step
@@ -125,12 +124,12 @@ def test_what_fits_nothing_is_refused(source, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("resolution", (64, 256, 512, 1024))
 def test_stages_go_from_the_image_to_the_last_map(resolution: int) -> None:
-    from sle_gan.models import Discriminator
+    from sle_gan import Discriminator
 
-    stages = [[layer.name for layer in stage] for stage in Discriminator(resolution, width=8).stages]
-    assert stages[0][0] == "stem_1" and stages[-1][:2] == ["down_8", "excite_8"][: len(stages[-1])]
-    assert len(stages) == {64: 4, 256: 6, 512: 6, 1024: 7}[resolution]
-    small = [name for stage in stages for name in stage if name.startswith("small")]
+    groups = [[layer.name for layer in group] for group in Discriminator(resolution, width=8).layer_groups]
+    assert groups[0][0] == "stem_1" and groups[-1][:2] == ["down_8", "excite_8"][: len(groups[-1])]
+    assert len(groups) == {64: 4, 256: 6, 512: 6, 1024: 7}[resolution]
+    small = [name for group in groups for name in group if name.startswith("small")]
     assert small == sorted(small, key=lambda name: -int(name.removeprefix("small_")))
 
 

@@ -10,14 +10,13 @@ import pytest
 from helpers import assert_refused, run
 from PIL import Image
 
-from sle_gan import translation
+from sle_gan import Generator, translation
 from sle_gan.cli.translate import main
 from sle_gan.data import decode_whole
+from sle_gan.gans.cyclegan.networks import PatchDiscriminator, ResNetGenerator
 from sle_gan.generation import generate_images
 from sle_gan.hub.loading import load_translator
-from sle_gan.models import Generator
-from sle_gan.models.cyclegan import PatchDiscriminator, ResNetGenerator
-from sle_gan.training.listeners import read_log
+from sle_gan.runs.log import read_log
 
 TINY = ("--model", "cyclegan", "--resolution", 64, "--width", 4, "--blocks", 1, "--batch-size", 4)
 

@@ -11,7 +11,7 @@ import pytest
 from keras import ops
 
 import sle_gan
-from sle_gan.models import Discriminator, Generator
+from sle_gan import Discriminator, Generator
 
 
 def small(resolution: int = 64, width: int = 8) -> Generator:

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from sle_gan.config import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
-from sle_gan.gans import make_gan
+from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan.gans.base import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
 AUGMENTED: dict[str, Any] = {"batch_size": BATCH, "diff_augment": True, "augment_probability": "auto"}
@@ -51,7 +51,7 @@ def _use_sgd_in_cyclegan(gan: Any, rate: float) -> None:
             variable.assign(variable.value * 3.0)  # pictures with some contrast, not all grey
     gan.generator_optimizer = _sgd(rate, "sgd_0", gan.a_to_b, gan.b_to_a)
     gan.ways = tuple(
-        way._replace(optimizer=_sgd(rate, f"sgd_{i}", way.judge)) for i, way in enumerate(gan.ways, start=1)
+        way._replace(optimizer=_sgd(rate, f"sgd_{i}", way.discriminator)) for i, way in enumerate(gan.ways, start=1)
     )
 
 

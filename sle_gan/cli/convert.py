@@ -13,7 +13,8 @@ from sle_gan.hub import Kind, open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
-    from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint
+    from sle_gan.convert.checkpoint import TorchCheckpoint
+    from sle_gan.gans.slegan.from_fastgan import FastGANCheckpoint
 
 EXAMPLES = """\
 examples:
@@ -27,7 +28,6 @@ Resolution, width and latent size are read off the file. Nothing that a file hol
 exists is overwritten. Needs PyTorch: pip install 'sle-gan[torch]'.
 """
 
-_AVERAGES = {"slegan": "g_ema", "lightweight": "GE"}
 _WEIGHTS = {"generator": "generator_weights.h5", "discriminator": "discriminator_weights.h5"}
 
 
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
     if arguments.to_fastgan:
         _to_fastgan(arguments.input, Path(arguments.to_fastgan))
         return
-    from sle_gan.convert import FastGANCheckpoint
+    from sle_gan.gans.slegan.from_fastgan import FastGANCheckpoint
 
     model = open_model(arguments.input, "--input")
     if model.kind is not Kind.TORCH:
@@ -97,7 +97,7 @@ def main(argv: list[str]) -> None:
         print(f"left out {what}")
 
 
-def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: Path, folder: Path) -> None:
+def _to_weights(checkpoint: TorchCheckpoint, source: Path, folder: Path) -> None:
     from sle_gan.models.building import build_network
 
     averaged = checkpoint.networks.get("generator_ema")
@@ -108,20 +108,18 @@ def _to_weights(checkpoint: FastGANCheckpoint | LightweightCheckpoint, source: P
                 continue
             converted = checkpoint.averaged if key == "generator" else checkpoint.networks[key]
             build_network(converted.stored(source)).save_weights(folder / name)
-            note = f", the averaged generator of {_AVERAGES[checkpoint.model]}" if converted is averaged else ""
+            note = f", the averaged generator of {checkpoint.average_key}" if converted is averaged else ""
             print(f"wrote {folder / name}{note}")
     except OSError as error:
         raise UserError(f"--output-folder {folder} cannot be written: {error.strerror or error}") from error
-    if averaged and checkpoint.model == "slegan":
-        print("left out the raw generator 'g'; --run-folder keeps it")
-    elif averaged:
-        print("left out the raw generator 'G'; sle-gan train --init-from takes it")
+    if averaged:
+        print(f"left out {checkpoint.keeps_raw_generator}")
     if checkpoint.optimizers:
         print("left out the state of Adam; --run-folder keeps it")
 
 
 def _to_run(checkpoint: FastGANCheckpoint, source: Path, folder: Path) -> None:
-    from sle_gan.training.fastgan import import_run
+    from sle_gan.training.fastgan_runs import import_run
 
     config, step = import_run(checkpoint, folder, str(source))
     print(f"wrote {folder}, a run at step {step:,}")
@@ -140,8 +138,8 @@ def _to_fastgan(source: str, target: Path) -> None:
         raise UserError(f"--to-fastgan {target} is no .pth; expected a name such as all_50000.pth")
     _check_free([target])
     check_output_file("--to-fastgan", target)
-    from sle_gan.convert import save_fastgan
-    from sle_gan.training.fastgan import read_exported
+    from sle_gan.gans.slegan.to_fastgan import save_fastgan
+    from sle_gan.training.fastgan_runs import read_exported
 
     exported = read_exported(source)
     keys = save_fastgan(target, exported.networks, exported.optimizers)
@@ -164,7 +162,7 @@ def _check_free(targets: list[Path]) -> None:
             raise UserError(f"{path} exists and is not overwritten; delete it or choose another place")
 
 
-def _describe(checkpoint: FastGANCheckpoint | LightweightCheckpoint) -> str:
+def _describe(checkpoint: TorchCheckpoint) -> str:
     """What a user wants to know before anything is written."""
     parts = []
     for key, network in checkpoint.networks.items():
@@ -174,11 +172,4 @@ def _describe(checkpoint: FastGANCheckpoint | LightweightCheckpoint) -> str:
     if checkpoint.optimizers:
         step = max(adam.step for adam in checkpoint.optimizers.values())
         parts.append(f"Adam of {' and '.join(checkpoint.optimizers)} at step {step:,}")
-    sizes: dict[str, int] = {}
-    for network in checkpoint.networks.values():
-        sizes = {**network.architecture, **sizes}
-    resolution = sizes.get("output_resolution", sizes.get("input_resolution"))
-    latent = f", latent {sizes['latent']}" if "latent" in sizes else ""
-    if checkpoint.model == "lightweight":
-        return f"lightweight GAN at {resolution} px, fmap_max {sizes['fmap_max']}{latent}; {', '.join(parts)}"
-    return f"FastGAN at {resolution} px, width {sizes['width']}{latent}; {', '.join(parts)}"
+    return f"{checkpoint.description}; {', '.join(parts)}"

@@ -1,38 +1,42 @@
-"""The settings of a run: one frozen dataclass for each GAN, in a module of its own.
+"""The settings of a run: what all GANs share, and the class of each GAN by its name.
 
-A new GAN's class is added to `CONFIGS`; its command-line flags, --help and config.json follow from its fields.
+Command-line flags, --help and config.json follow from a class's fields.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, parse_value_range, suggestion
-from sle_gan.config.cyclegan import CycleGANConfig
-from sle_gan.config.dcgan import DCGANConfig
-from sle_gan.config.lightweight import LightweightConfig
-from sle_gan.config.projected import ProjectedConfig
-from sle_gan.config.slegan import SLEGANConfig
 from sle_gan.errors import UserError, shown
+from sle_gan.gans import GANS, NAMES
 from sle_gan.storage.json_objects import read_object
 from sle_gan.storage.paths import reason
 
-CONFIGS: dict[str, type[TrainConfig]] = {
-    config.model: config for config in (SLEGANConfig, DCGANConfig, CycleGANConfig, LightweightConfig, ProjectedConfig)
-}
-DEFAULT_MODEL = SLEGANConfig.model
+
+class _Configs(Mapping[str, "type[TrainConfig]"]):
+    """The class of each GAN's settings, imported when it is first asked for: those classes import this package."""
+
+    def __getitem__(self, name: str) -> type[TrainConfig]:
+        return GANS[name].config
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(GANS)
+
+    def __len__(self) -> int:
+        return len(GANS)
+
+
+CONFIGS: Mapping[str, type[TrainConfig]] = _Configs()
+DEFAULT_MODEL = NAMES[0]
 
 __all__ = [
     "CHANNELS",
     "CONFIGS",
     "DEFAULT_MODEL",
     "HEADINGS",
-    "CycleGANConfig",
-    "DCGANConfig",
-    "LightweightConfig",
-    "ProjectedConfig",
-    "SLEGANConfig",
     "TrainConfig",
     "config_class",
     "config_from_dict",

@@ -48,6 +48,7 @@ class TrainConfig:
 
     model: ClassVar[str]
     title: ClassVar[str]
+    method: ClassVar[str]  # for a model card: the method's name and its paper, in Markdown
     resolutions: ClassVar[tuple[int, ...]]
 
     data_folder: str = option(

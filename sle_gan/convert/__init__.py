@@ -1,30 +1,7 @@
-"""Weights of other implementations -> ours, and ours -> theirs."""
+"""PyTorch checkpoints of other projects -> ours. What a layout is called and how it is read lies with its GAN."""
 
-from sle_gan.convert.cyclegan import convert_cyclegan
-from sle_gan.convert.fastgan import (
-    Adam,
-    Converted,
-    FastGANCheckpoint,
-    convert_fastgan,
-    read_fastgan,
-)
-from sle_gan.convert.layouts import convert_torch, is_cyclegan_file, read_torch
-from sle_gan.convert.lightweight import LightweightCheckpoint
-from sle_gan.convert.to_fastgan import save_fastgan, trained_paths
+from sle_gan.convert.checkpoint import AdamState, Converted, TorchCheckpoint
+from sle_gan.convert.layouts import read_torch
 from sle_gan.storage.torch_files import is_torch_file
 
-__all__ = [
-    "Adam",
-    "Converted",
-    "FastGANCheckpoint",
-    "LightweightCheckpoint",
-    "convert_cyclegan",
-    "convert_fastgan",
-    "convert_torch",
-    "is_cyclegan_file",
-    "is_torch_file",
-    "read_fastgan",
-    "read_torch",
-    "save_fastgan",
-    "trained_paths",
-]
+__all__ = ["AdamState", "Converted", "TorchCheckpoint", "is_torch_file", "read_torch"]

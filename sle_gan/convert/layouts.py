@@ -1,45 +1,24 @@
-"""Which layout a PyTorch file has: FastGAN's, the lightweight GAN's or CycleGAN's."""
+"""Which GAN's layout a PyTorch file has."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
-from sle_gan.convert.cyclegan import is_cyclegan
-from sle_gan.convert.fastgan import Converted, FastGANCheckpoint, read_fastgan
-from sle_gan.convert.lightweight import LightweightCheckpoint, is_lightweight, read_lightweight
+from sle_gan.convert.checkpoint import TorchCheckpoint
 from sle_gan.convert.torch_reader import load_torch_file
-from sle_gan.errors import UserError
+from sle_gan.gans import GANS
 
 
-def is_cyclegan_file(path: str | Path) -> bool:
-    """Whether a PyTorch file holds one network of a CycleGAN. Raises a UserError as `load_torch_file`."""
-    return is_cyclegan(load_torch_file(path))
-
-
-def read_torch(path: str | Path) -> FastGANCheckpoint | LightweightCheckpoint:
-    """Reads a checkpoint of either layout; its `model` says of which GAN it is.
+def read_torch(path: str | Path) -> TorchCheckpoint:
+    """Reads a checkpoint of any layout that a GAN knows; its `model` says of which GAN it is.
 
     Raises:
-        UserError: if the file is of neither, or damaged.
+        UserError: if the file is of none of them, or damaged.
     """
-    if is_lightweight(load_torch_file(path)):
-        return read_lightweight(path)
-    return read_fastgan(path)
-
-
-def convert_torch(path: str | Path) -> dict[str, Converted]:
-    """The networks of a checkpoint that are ready for use.
-
-    Returns:
-        "generator", the averaged one where the file holds it, and "discriminator" if there is one.
-
-    Raises:
-        UserError: if the file is no checkpoint of a known layout, or holds no generator.
-    """
-    checkpoint = read_torch(path)
-    if not {"generator", "generator_ema"} & checkpoint.networks.keys():
-        raise UserError(f"{path} holds a discriminator and no generator")
-    networks = {"generator": checkpoint.networks.get("generator_ema") or checkpoint.networks["generator"]}
-    if "discriminator" in checkpoint.networks:
-        networks["discriminator"] = checkpoint.networks["discriminator"]
-    return networks
+    content = load_torch_file(path)
+    layouts = [GANS[name].torch_layout for name in GANS]
+    first, *others = [(importlib.import_module(layout.module), layout) for layout in layouts if layout]
+    found = (each for each in others if getattr(each[0], each[1].recognises)(content))
+    module, layout = next(found, first)  # the first one's reader says what a file of no layout lacks
+    return getattr(module, layout.read)(path)

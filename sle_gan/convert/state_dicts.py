@@ -1,4 +1,4 @@
-"""State dicts as programs wrap them -> tensors under the names that the network's own modules give them."""
+"""Removes what training programs add around state dicts and to the names of their tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from sle_gan.errors import shown
 
-# What a checkpoint may keep a state dict under, beside the epoch and the like.
+# Keys under which checkpoints hold a state dict, beside others such as the epoch.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "GAN")
 _DEEPEST = 4
 # Parts of a name that come from what was put around a module or around one of its parts: DataParallel and

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from sle_gan.curation.decide import Decision
 from sle_gan.curation.gather import Gathered
 from sle_gan.data import PictureSource
-from sle_gan.data.files import IMAGE_SUFFIXES
+from sle_gan.data.picture_files import IMAGE_SUFFIXES
 from sle_gan.errors import UserError, printable
 from sle_gan.storage.atomic import atomic_path
 from sle_gan.storage.paths import check_output_folder

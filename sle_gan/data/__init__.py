@@ -15,10 +15,10 @@ from sle_gan.data.decode import (
     read_square,
     read_whole,
 )
-from sle_gan.data.files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
 from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE
+from sle_gan.data.picture_files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.sampler import batch_indices
 from sle_gan.data.sources import PictureSource, check_image_column, check_source, is_source, open_source
 

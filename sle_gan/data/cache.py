@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sle_gan.data.files import SkippedFile
+from sle_gan.data.picture_files import SkippedFile
 from sle_gan.errors import UserError
 
 # Part of every key: raise it when `decode_image` gives other pixels, or old entries go on being used.

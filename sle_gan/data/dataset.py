@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, make_room, read_entry, size_limit
 from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_square
-from sle_gan.data.files import SkippedFile
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
+from sle_gan.data.picture_files import SkippedFile
 from sle_gan.data.sources import PictureSource, open_source
 from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import expanded, reason

@@ -11,7 +11,8 @@ import numpy as np
 from sle_gan.data.cache import release_pages
 from sle_gan.data.sampler import batch_indices, domain_seed
 
-Batch = tuple[np.ndarray, ...]
+# For each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
+HostBatch = tuple[np.ndarray, ...]
 
 
 class BatchLoader:
@@ -49,12 +50,12 @@ class BatchLoader:
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
-        self._pending: deque[tuple[int, Future[Batch]]] = deque()
+        self._pending: deque[tuple[int, Future[HostBatch]]] = deque()
         self._closed = False
         for _ in range(prefetch):
             self._submit()
 
-    def next(self) -> tuple[int, Batch]:
+    def next(self) -> tuple[int, HostBatch]:
         """(k, (uint8 (B, R, R, C), ...)) of the next batch. Raises `RuntimeError` after `close()`."""
         if self._closed:
             raise RuntimeError("this BatchLoader is closed")
@@ -78,7 +79,7 @@ class BatchLoader:
         self._pending.append((self._next_batch, self._pool.submit(self._gather, self._next_batch)))
         self._next_batch += 1
 
-    def _gather(self, k: int) -> Batch:
+    def _gather(self, k: int) -> HostBatch:
         batch = []
         for domain, images in enumerate(self._domains):
             seed = domain_seed(self._seed, domain)
@@ -90,7 +91,7 @@ class BatchLoader:
                 batch.append(indices.astype(np.int32))
         return tuple(batch)
 
-    def __iter__(self) -> Iterator[tuple[int, Batch]]:
+    def __iter__(self) -> Iterator[tuple[int, HostBatch]]:
         while True:
             yield self.next()
 

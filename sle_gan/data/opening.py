@@ -10,7 +10,7 @@ from typing import IO
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
 from sle_gan.data import png
-from sle_gan.data.files import check_file
+from sle_gan.data.picture_files import check_file
 from sle_gan.data.unread import content_reason
 
 MIN_SIDE = 8

@@ -1,4 +1,4 @@
-"""The only place that knows which framework runs the numbers.
+"""The only package that imports TensorFlow or JAX.
 
 Everything else is written with `keras` and the functions named here; `KERAS_BACKEND` (or
 `~/.keras/keras.json`) chooses the implementation when this package is first imported.
@@ -13,20 +13,21 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `full_precision` | float32 products without TF32, for numbers that are compared with others' |
 | `fused` | elementwise operations as one loop, within a compiled function |
 | `name` | `tensorflow` or `jax` |
-| `save_model` | a function of arrays and latents as a SavedModel |
-| `to_device` | an array as a tensor, held once |
-| `on_cpu` | whether there is nothing faster than a CPU |
+| `save_model` | writes a function of arrays and latents as a SavedModel |
+| `to_device` | copies an array to the device, as a tensor |
+| `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
+| `Batch` | the images of a step |
 | `Adam` | `keras.optimizers.Adam` with as few operations as the engine allows |
 | `instance_norm` | normalisation of every image by its own moments |
 | `update_averages` | exponential moving averages of variables |
 | `assign_rows` | some rows of a variable, the others staying where they are |
 | `all_gather`, `replica_part` | a batch of all replicas on each of them, and each one's part of it again |
 | `recomputed` | a function whose intermediate results are not kept for backpropagation |
-| `after` | values that wait for others, so that two parts of a step do not hold memory at once |
+| `after` | values that are computed after others, so that two parts of a step do not hold memory at once |
 | `replica_count` | replicas of the step that is running: losses are scaled by its inverse |
 | `RandomStream` | random numbers as a pure function of (seed, step, replica, name) |
 """
@@ -45,6 +46,7 @@ else:
         "set KERAS_BACKEND to one of them"
     )
 
+from sle_gan.engine.calls import Batch
 from sle_gan.engine.random import RandomStream
 
 name: str = keras.config.backend()
@@ -74,6 +76,7 @@ save_model = _engine.save_model
 
 __all__ = [
     "Adam",
+    "Batch",
     "Devices",
     "RandomStream",
     "after",

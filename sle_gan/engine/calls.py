@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+# What a step gets: for each domain of images that the GAN learns from one tensor, uint8 (B, R, R, C).
+Batch = Sequence[Any]
+
 Logs = dict[str, float]
 
 

@@ -18,12 +18,11 @@ from jax import numpy as jnp
 
 from sle_gan.engine import nvidia
 from sle_gan.engine.adam import ConditionalAdam
-from sle_gan.engine.calls import in_calls, stack_batches
+from sle_gan.engine.calls import Batch, in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
 from sle_gan.errors import UserError
 
-# A step gets one array of images for each domain, and its random numbers; it returns named scalars.
-Batch = Sequence[Any]
+# A step gets a batch and its random numbers; it returns named scalars.
 Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
 Run = Callable[..., list[dict[str, float]]]
 

@@ -36,7 +36,7 @@ def gpu_count() -> int:
 
 
 def gpu_memory() -> int | None:
-    """Bytes of memory of the first GPU that this process can use; None where nobody says."""
+    """Bytes of memory of the first GPU that this process can use; None where it is not known."""
 
     def memory(driver: ctypes.CDLL) -> tuple[int, int]:
         device, size = ctypes.c_int(), ctypes.c_size_t()

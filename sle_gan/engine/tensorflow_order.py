@@ -1,4 +1,4 @@
-"""The part of the TensorFlow engine that says what is computed when, and what is kept in memory until then.
+"""The part of the TensorFlow engine that controls the order of computations and what is kept for backpropagation.
 
 TensorFlow obeys control dependencies; XLA, which compiles the step on a GPU, drops them.
 """

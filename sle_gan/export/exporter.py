@@ -8,8 +8,8 @@ from typing import Any
 from sle_gan import engine
 from sle_gan.errors import UserError
 from sle_gan.export.formats import Format, Output, check
+from sle_gan.gans.slegan.generator import fixed_noise
 from sle_gan.models.folded import Folded
-from sle_gan.models.generator import fixed_noise
 
 
 def export(folded: Any, format_: Format, path: str | Path, output: Output = "uint8") -> None:

@@ -17,7 +17,7 @@ from keras import ops
 from onnx import TensorProto, helper, numpy_helper
 
 from sle_gan.errors import UserError
-from sle_gan.models.folded import Arrays, Folded, Stage, run
+from sle_gan.models.folded import Folded, Stage, StageArrays, run
 from sle_gan.models.upsampling import fuse_upsampling
 from sle_gan.storage.atomic import atomic_path
 
@@ -72,7 +72,7 @@ class NodeOperations:
         inputs += [] if bias is None else [self.constant(bias)]
         return self.node("Conv", *inputs, kernel_shape=list(kernel.shape[:2]), pads=[pad] * 4)
 
-    def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
+    def finish(self, x: Any, stage: Stage, arrays: StageArrays, noise: Any, gate: Any) -> Any:
         if noise is not None:
             maps = self.constant(noise.transpose(0, 3, 1, 2))  # (1, 1, H, W)
             weight = self.constant(_host(arrays["noise"]).reshape(1, -1, 1, 1))

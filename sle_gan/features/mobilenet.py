@@ -31,7 +31,7 @@ _EPSILON = 1e-3  # of every BatchNorm
 _FILE = "mobilenet_1_0_224_tf_no_top.h5"  # the name under which keras.applications keeps the same file
 _URL = f"https://storage.googleapis.com/tensorflow/keras-applications/mobilenet/{_FILE}"
 # A convolution's kernel and its BatchNorm's gamma, beta, mean and variance.
-Arrays = dict[str, list[np.ndarray]]
+LayerArrays = dict[str, list[np.ndarray]]
 
 
 class MobileNetExtractor(FeatureExtractor):
@@ -107,7 +107,7 @@ def load(network: keras.Model, weights: Path | None) -> str:
     return digest(array for name in _CONVOLUTIONS for array in arrays[name])
 
 
-def read_weights(path: Path, network: keras.Model) -> Arrays:
+def read_weights(path: Path, network: keras.Model) -> LayerArrays:
     """Reads the arrays of all layers up to `LAST_LAYER` from a Keras file.
 
     Not `Model.load_weights`: that one can succeed and load nothing. Here every array's place and shape is
@@ -129,7 +129,7 @@ def read_weights(path: Path, network: keras.Model) -> Arrays:
     return arrays
 
 
-def _numbered_layout(file: Any) -> Arrays:
+def _numbered_layout(file: Any) -> LayerArrays:
     """Keras 3 `.weights.h5`: layers by kind and number (conv2d, conv2d_1, ...), whatever their names."""
     kinds = {name: "depthwise_conv2d" if "_dw_" in name else "conv2d" for name in _CONVOLUTIONS}
     counts = {"conv2d": 0, "depthwise_conv2d": 0}
@@ -146,7 +146,7 @@ def _numbered(kind: str, number: int) -> str:
     return f"{kind}_{number}" if number else kind
 
 
-def _older_layout(file: Any) -> Arrays:
+def _older_layout(file: Any) -> LayerArrays:
     """Keras 1 and 2 h5, such as keras.applications downloads: layers by name, arrays named in attributes."""
 
     def read(layer: str) -> list[np.ndarray]:

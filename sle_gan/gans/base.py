@@ -1,7 +1,8 @@
-"""What the training loop, the checkpoints and the exports ask of a GAN."""
+"""The interface of a GAN for the training loop, the checkpoints and the exports."""
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,24 +14,26 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
+from sle_gan.gans import GANS
+from sle_gan.gans.overfitting import OVERFITTING, OVERFITTING_LOGS
 from sle_gan.models.layers import iterate_singular_vectors
 from sle_gan.models.network import Network
 from sle_gan.pictures import make_grid, pixels
 from sle_gan.weights import variables_by_path
 
-# uint8 images (B, R, R, C), one array for each domain of images that the GAN learns from.
-Batch = Sequence[Any]
+# Some of a GAN's logs under a title: how their names begin. "generator" stands for generator_AB and generator_BA too.
+LogNames = Mapping[str, tuple[str, ...]]
 
 
 class Phase(NamedTuple):
     """A piece of a step: named scalar losses of a batch, and the update of the networks named in `updates`."""
 
     updates: tuple[str, ...]
-    run: Callable[[Batch, engine.RandomStream], Mapping[str, Any]]
+    run: Callable[[engine.Batch, engine.RandomStream], Mapping[str, Any]]
 
 
-class Judged(NamedTuple):
-    """What a discriminator makes of images, as all GANs tell it.
+class DiscriminatorLosses(NamedTuple):
+    """A discriminator's losses and the logits that they are of, in the same form for all GANs.
 
     losses: named scalars, whose sum it minimises.
     real, fake: its logits of real and of generated images, tensors of any shape. Whatever a loss may want, here they
@@ -42,18 +45,22 @@ class Judged(NamedTuple):
     real: Sequence[Any] = ()
     fake: Sequence[Any] = ()
 
-    def joined(self, other: Judged) -> Judged:
+    def joined(self, other: DiscriminatorLosses) -> DiscriminatorLosses:
         """The losses and logits of both."""
-        return Judged({**self.losses, **other.losses}, [*self.real, *other.real], [*self.fake, *other.fake])
+        return DiscriminatorLosses(
+            {**self.losses, **other.losses}, [*self.real, *other.real], [*self.fake, *other.fake]
+        )
 
-    def detached(self) -> Judged:
+    def detached(self) -> DiscriminatorLosses:
         """With logits that no gradient flows into."""
         logits = ([ops.stop_gradient(each) for each in kind] for kind in (self.real, self.fake))
-        return Judged(self.losses, *logits)
+        return DiscriminatorLosses(self.losses, *logits)
 
-    def cotangents(self, losses: Mapping[str, Any]) -> Judged:
+    def cotangents(self, losses: Mapping[str, Any]) -> DiscriminatorLosses:
         """Those of the losses, and none of the logits."""
-        return Judged(dict(losses), *([ops.zeros_like(each) for each in kind] for kind in (self.real, self.fake)))
+        return DiscriminatorLosses(
+            dict(losses), *([ops.zeros_like(each) for each in kind] for kind in (self.real, self.fake))
+        )
 
 
 class GAN(ABC):
@@ -69,6 +76,10 @@ class GAN(ABC):
     # Which domain's images the generated ones are compared with by the metrics, and by which of them.
     reference_domain: ClassVar[int] = 0
     metrics: ClassVar[tuple[str, ...]] = ("fid",)
+    # Sums of logs in the progress line.
+    totals: ClassVar[LogNames] = {"G": ("generator",), "D": ("real", "fake")}
+    # Panels of curves.png beside that of the adversarial losses.
+    panels: ClassVar[LogNames] = {OVERFITTING: OVERFITTING_LOGS}
 
     @classmethod
     def create(cls, config: TrainConfig) -> GAN:
@@ -84,7 +95,7 @@ class GAN(ABC):
         return "generate", {"weights": run / "generator_weights.h5", "count": 16, "output_folder": "out"}
 
     def schedule(self, steps_per_epoch: float, last_step: int) -> None:
-        """Told before training starts or goes on: for what changes over the run, such as learning rates."""
+        """Called before training starts or is resumed, to set up what changes over the run, such as learning rates."""
         del steps_per_epoch, last_step
 
     @property
@@ -109,7 +120,7 @@ class GAN(ABC):
 
     @property
     def constants(self) -> dict[str, str]:
-        """Versions of what training relies on and no checkpoint holds, such as a frozen network's weights, by name."""
+        """Versions of inputs of training that no checkpoint holds, such as a frozen network's weights, by name."""
         return {}
 
     @property
@@ -127,7 +138,7 @@ class GAN(ABC):
     def phases(self) -> Sequence[Phase]:
         """The pieces of a step, in their order. Pure keras.ops."""
 
-    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """Updates the networks on one batch; returns named scalar losses. Pure keras.ops."""
         self.begin_step(random)
         logs: dict[str, Any] = {}
@@ -143,7 +154,7 @@ class GAN(ABC):
             iterate_singular_vectors(network)
 
     def end_step(self, random: engine.RandomStream) -> None:
-        """What follows the last update, such as the averages of networks; nothing by default."""
+        """Called after the last update of a step, to update averages of networks; by default it does nothing."""
         del random
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
@@ -192,6 +203,12 @@ class GAN(ABC):
             if variables.setdefault(name, variable) is not variable:
                 raise ValueError(f"two variables of the state are called {name}")
         return variables
+
+
+def make_gan(config: TrainConfig) -> GAN:
+    """The GAN that the settings are of."""
+    module, name = GANS[config.model].gan
+    return getattr(importlib.import_module(module), name).create(config)
 
 
 def update_average(averaged: Network, network: Network, step: Any, decay: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,23 +13,23 @@ from keras import ops
 
 from sle_gan import augment, engine
 from sle_gan.config import TrainConfig
-from sle_gan.gans.base import GAN, Batch, Judged, Phase, update_average
-from sle_gan.gans.optimizers import adam, add_gradients, compute_precision, cotangents
-from sle_gan.gans.overfitting import Augmentation, LeCam
+from sle_gan.gans.base import GAN, DiscriminatorLosses, LogNames, Phase, update_average
+from sle_gan.gans.optimizers import add_gradients, compute_precision, cotangents, make_adam
+from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS, Augmentation, LeCam
 from sle_gan.generation import generate_images
 from sle_gan.models.network import Network
 from sle_gan.pictures import pixels
 
-# (images uint8, generated images, random numbers) -> losses and logits.
-Judgement = Callable[[Any, list[Any], engine.RandomStream], Judged]
+# A part of what a discriminator minimises: (images uint8, generated images, random numbers) -> losses and logits.
+LossPart = Callable[[Any, list[Any], engine.RandomStream], DiscriminatorLosses]
 
 
 class LatentGAN(GAN):
     """A generator that draws images from latents, the average of it that is exported, and a discriminator.
 
-    A subclass says how images are generated and what both networks minimise: `_generate`, `_judgements` and `_fool`.
-    With the logits that its judgements return it has D_sign, adaptive augmentation (of all that goes through
-    `_augment`) and LeCam for nothing.
+    A subclass says how images are generated and what both networks minimise: `generate_fakes`,
+    `discriminator_losses` and `generator_losses`. From the logits that come with its discriminator's losses follow
+    D_sign, adaptive augmentation of all that goes through `augment`, and LeCam.
 
     Args:
         config: validated settings, with a `latent`.
@@ -39,6 +39,7 @@ class LatentGAN(GAN):
     """
 
     config: Any  # of the subclass's own class
+    panels: ClassVar[LogNames] = {LECAM: LECAM_LOGS, OVERFITTING: OVERFITTING_LOGS}
 
     def __init__(
         self,
@@ -51,32 +52,34 @@ class LatentGAN(GAN):
         with compute_precision(config):
             self.generator = make_generator("generator")
             self.discriminator = make_discriminator()
-        # What is exported and scored computes as those who load it will: in float32.
+        # Exported and scored in float32, in which it is used after training.
         self.averaged = make_generator("generator_ema")
         self.averaged.set_weights(self.generator.get_weights())
-        rates = config.G_learning_rate, config.D_learning_rate
-        self.generator_optimizer = adam(config, rates[0], self.generator, "generator_adam", beta_2=beta_2)
-        self.discriminator_optimizer = adam(config, rates[1], self.discriminator, "discriminator_adam", beta_2=beta_2)
+        g_rate, d_rate = config.G_learning_rate, config.D_learning_rate
+        self.generator_optimizer = make_adam(config, g_rate, self.generator, "generator_adam", beta_2=beta_2)
+        self.discriminator_optimizer = make_adam(
+            config, d_rate, self.discriminator, "discriminator_adam", beta_2=beta_2
+        )
         self._augmentation = Augmentation(config)
         self._lecams = {"discriminator": LeCam(self.config.lecam)}  # one for each discriminator
 
     @abstractmethod
-    def _generate(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
-        """Generated images as the discriminator sees them: what it judges is what the generator is trained through.
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+        """Generated images as the discriminator sees them; the generator is trained through the same ones.
 
         Returns:
             The arguments that the discriminator is called with, each a batch of images.
         """
 
     @abstractmethod
-    def _judgements(self) -> Sequence[Judgement]:
-        """The discriminator's losses and logits, in parts that have no more in common than its weights.
+    def discriminator_losses(self) -> Sequence[LossPart]:
+        """The discriminator's losses and logits, in parts that share only its weights.
 
-        Each is differentiated for itself, one after the other: the maps of one are gone when the next begins.
+        The parts are differentiated one after the other, so that the maps of one are freed before the next begins.
         """
 
     @abstractmethod
-    def _fool(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         """The generator's losses by name; the training images are those that the discriminator was just trained on."""
 
     @property
@@ -104,13 +107,13 @@ class LatentGAN(GAN):
     def generator_export(self) -> Network:
         return self.averaged
 
-    def train_step(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """The phases of one step with one forward pass of the generator for both of them."""
         (images,) = batch
         self.begin_step(random)
-        fakes, pull_generator = self._differentiable_fakes(images.shape[0], random)
-        d_losses = self._update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random)
-        g_losses = self._update_generator(images, fakes, pull_generator, random)
+        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random)
+        d_losses = self.update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random)
+        g_losses = self.update_generator(images, fakes, pull_generator, random)
         self.end_step(random)
         return {**g_losses, **d_losses}
 
@@ -118,13 +121,13 @@ class LatentGAN(GAN):
     def phases(self) -> Sequence[Phase]:
         return Phase(("discriminator",), self._discriminator_phase), Phase(("generator",), self._generator_phase)
 
-    def _discriminator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _discriminator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch
-        return self._update_discriminator(images, self._generate(images.shape[0], random), random)
+        return self.update_discriminator(images, self.generate_fakes(images.shape[0], random), random)
 
-    def _generator_phase(self, batch: Batch, random: engine.RandomStream) -> dict[str, Any]:
+    def _generator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         (images,) = batch
-        return self._update_generator(images, *self._differentiable_fakes(images.shape[0], random), random)
+        return self.update_generator(images, *self.differentiable_fakes(images.shape[0], random), random)
 
     def end_step(self, random: engine.RandomStream) -> None:
         update_average(self.averaged, self.generator, random.step + 1, self.config.ema_decay)
@@ -132,75 +135,77 @@ class LatentGAN(GAN):
         for lecam in self._lecams.values():
             lecam.end_step()
 
-    def _differentiable_fakes(
+    def differentiable_fakes(
         self, batch_size: int, random: engine.RandomStream
     ) -> tuple[list[Any], Callable[[Any], Any]]:
         """Generated images, and the pullback of their cotangents to the generator."""
-        return engine.vjp(lambda: self._generate(batch_size, random), self.generator.trainable_variables)
+        return engine.vjp(lambda: self.generate_fakes(batch_size, random), self.generator.trainable_variables)
 
-    def _update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        """Updates whatever judges; the one place where all logits of the images are known."""
-        judged = self._train_discriminator(images, fakes, random)
-        return {**judged.losses, **(self._augmentation.observe(judged.real) if judged.real else {})}
+    def update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+        """Updates all discriminators; the augmentation's state follows their logits of real images."""
+        found = self._train_discriminator(images, fakes, random)
+        return {**found.losses, **(self._augmentation.observe(found.real) if found.real else {})}
 
-    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> Judged:
-        judged, gradients = self._judge_with("discriminator", self._judgements(), images, fakes, random)
-        penalties, more = self._regularize(images, random)
+    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+        found, gradients = self._discriminator_gradients(
+            "discriminator", self.discriminator_losses(), images, fakes, random
+        )
+        penalties, more = self._penalty_and_gradients(images, random)
         if penalties:
             gradients = add_gradients(gradients, more)
         self.discriminator_optimizer.apply(gradients, self.discriminator.trainable_variables)
-        return judged.joined(Judged(penalties))
+        return found.joined(DiscriminatorLosses(penalties))
 
-    def _judge_with(
+    def _discriminator_gradients(
         self,
         key: str,
-        judgements: Sequence[Judgement],
+        parts: Sequence[LossPart],
         images: Any,
         fakes: list[Any],
         random: engine.RandomStream,
-    ) -> tuple[Judged, list[Any]]:
-        """What the discriminator of this name makes of the images, LeCam included, and its variables' gradients."""
-        variables, lecam, whole = self.networks[key].trainable_variables, self._lecams[key], Judged({})
+    ) -> tuple[DiscriminatorLosses, list[Any]]:
+        """The losses and logits of the discriminator of this name, LeCam's included, and its variables' gradients."""
+        variables, lecam, whole = self.networks[key].trainable_variables, self._lecams[key], DiscriminatorLosses({})
         gradients: list[Any] = []
 
-        def minimised(judge: Judgement, images: Any, fakes: list[Any]) -> Judged:
-            judged = judge(images, fakes, random)
-            return judged.joined(Judged(lecam.terms(judged.real, judged.fake))).detached()
+        def minimised(part: LossPart, images: Any, fakes: list[Any]) -> DiscriminatorLosses:
+            found = part(images, fakes, random)
+            return found.joined(DiscriminatorLosses(lecam.terms(found.real, found.fake))).detached()
 
-        for judge in judgements:
+        for part in parts:
             seen = engine.after((images, fakes), gradients)
-            judged, pull = engine.vjp(functools.partial(minimised, judge, *seen), variables)
-            more, _ = pull(judged.cotangents(cotangents(judged.losses, self.optimizers[key])))
+            found, pull = engine.vjp(functools.partial(minimised, part, *seen), variables)
+            more, _ = pull(found.cotangents(cotangents(found.losses, self.optimizers[key])))
             # Waiting keeps TensorFlow from joining this sum with those inside of the gradients, which it does in one
             # order in a single step and in another one in a loop of steps.
             gradients = add_gradients(engine.after(gradients, more), more)
-            whole = whole.joined(judged)
+            whole = whole.joined(found)
         lecam.observe(whole.real, whole.fake)
         return whole, gradients
 
-    def _regularize(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
+    def _penalty_and_gradients(self, images: Any, random: engine.RandomStream) -> tuple[dict[str, Any], list[Any]]:
         """Losses of the discriminator that are gradients themselves, and what they add to its gradients."""
         del images, random
         return {}, []
 
-    def _update_generator(
+    def update_generator(
         self, images: Any, fakes: list[Any], pull_generator: Callable[[Any], Any], random: engine.RandomStream
     ) -> dict[str, Any]:
-        g_losses, pull_fakes = engine.vjp(lambda *fakes: self._fool(images, list(fakes), random), (), fakes)
+        g_losses, pull_fakes = engine.vjp(lambda *fakes: self.generator_losses(images, list(fakes), random), (), fakes)
         _, d_fakes = pull_fakes(cotangents(g_losses, self.generator_optimizer))
         gradients, _ = pull_generator(d_fakes)
         self.generator_optimizer.apply(gradients, self.generator.trainable_variables)
         return g_losses
 
-    def _draw_latents(self, batch_size: int, random: engine.RandomStream) -> Any:
+    def draw_latents(self, batch_size: int, random: engine.RandomStream) -> Any:
         return keras.random.normal((batch_size, self.config.latent), seed=random.fold("latents"))
 
-    def _mirror(self, images: Any, random: engine.RandomStream) -> Any:
+    def mirror(self, images: Any, random: engine.RandomStream) -> Any:
         """Training images uint8 -> float in (-1, 1), each mirrored with probability one half."""
         real = pixels.to_model(images)
         return augment.random_flip(real, random.fold("flip")) if self.config.flip else real
 
-    def _augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
+    def augment(self, scales: list[Any], seed: engine.RandomStream) -> list[Any]:
         """DiffAugment with the present probability, the same of every scale of an image."""
         return self._augmentation(scales, seed)
 

@@ -13,7 +13,7 @@ from sle_gan import engine
 from sle_gan.config import TrainConfig
 
 
-def adam(
+def make_adam(
     config: TrainConfig,
     learning_rate: Any,
     networks: keras.Model | Sequence[keras.Model],
@@ -48,7 +48,7 @@ class ScaledAdam(engine.Adam):  # type: ignore[reportGeneralTypeIssues]  # one o
     """
 
     FIRST_SCALE = 2.0**15
-    LIMITS = 1.0, 2.0**24  # beyond these it is not the scale that is wrong
+    LIMITS = 1.0, 2.0**24  # a scale beyond these cannot be the cause of NaN or Inf
     GROWTH_STEPS = 2000
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -78,10 +78,10 @@ class ScaledAdam(engine.Adam):  # type: ignore[reportGeneralTypeIssues]  # one o
 
 
 class Accumulator:
-    """Stands in for an optimizer: `apply` adds gradients up, `flush` updates with their mean.
+    """An optimizer's interface for accumulated gradients: `apply` adds gradients up, `flush` updates with their mean.
 
-    Keras optimizers can accumulate by themselves, but decide on the device when to update, which a replica of
-    MirroredStrategy cannot. Here the host knows which part of a batch is the last one.
+    Keras optimizers can accumulate gradients, but decide on the device when to update, which is not possible within a
+    replica of MirroredStrategy. Here the host calls `flush` after the last part of a batch.
 
     Args:
         optimizer: built for `variables`.

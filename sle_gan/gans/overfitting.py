@@ -1,8 +1,10 @@
-"""What is done where a discriminator learns its few pictures by heart: augmentation that follows it, and LeCam.
+"""Against a discriminator that overfits its training pictures: adaptive augmentation, and LeCam.
 
-Both keep running numbers as device state. Within a step these are constants, and what the step saw enters them at its
-end: so they are the same for all parts of an accumulated batch, which then equal one large batch. They belong to
-settings that may change in a run: a checkpoint without them starts them anew (`runs.checkpoints.OPTIONAL`).
+
+Both keep running statistics as variables. The statistics are constant within a step and are updated at its end. All
+parts of an accumulated batch therefore see the same ones, and together equal one large batch. The settings that they
+belong to may change when a run is resumed: where a checkpoint has none of them, they start at their initial values
+(`runs.checkpoints.OPTIONAL`).
 """
 
 from __future__ import annotations
@@ -23,15 +25,19 @@ FIRST_PROBABILITY = 0.5
 
 LECAM_DECAY = 0.99
 
+# Panels of curves.png, and how the names of their logs begin.
+OVERFITTING, OVERFITTING_LOGS = "overfitting: mean sign of D on real images", ("D_sign", "augment_probability")
+LECAM, LECAM_LOGS = "LeCam regularisation", ("lecam",)
+
 
 def mean_sign(logits: Sequence[Any], boundary: float = 0.0) -> Any:
-    """Mean sign of real images' logits, each tensor of logits with the same weight: the share of overfitting.
+    """Mean sign of real images' logits, each tensor of logits with the same weight: a measure of overfitting.
 
-    1 where the discriminator calls every training picture real, 0 where it cannot tell.
+    1 if the discriminator classifies every training picture as real, 0 if half of them.
 
     Args:
         logits: tensors of any shape, higher for real images.
-        boundary: the logit at which the discriminator is in doubt.
+        boundary: the logit that separates the two classes.
     """
     return sum(ops.mean(ops.sign(each - boundary)) for each in logits) / len(logits)
 
@@ -67,7 +73,7 @@ class Augmentation:
         return ops.copy(self._probability) if self.variables else self._fixed  # a copy: its value at this point
 
     def observe(self, logits: Sequence[Any], boundary: float = 0.0) -> dict[str, Any]:
-        """Takes the real images' logits into account, this replica's; returns what the log says about them."""
+        """Adds this replica's logits of real images to the statistics; returns the values for the log."""
         sign = mean_sign(logits, boundary)
         if not self.variables:
             return {"D_sign": sign}
@@ -75,7 +81,7 @@ class Augmentation:
         return {"D_sign": sign, "augment_probability": self._current}
 
     def end_step(self, step: Any) -> None:
-        """Moves the probability, if it is time to.
+        """Changes the probability in every `SIGN_INTERVAL`-th step.
 
         Args:
             step: number of steps that were done before this one.
@@ -92,8 +98,9 @@ class Augmentation:
 class LeCam:
     """A regularisation of the discriminator by running averages of its own logits (arXiv 2104.03310).
 
-    Real images' logits may not rise above the average of generated ones without a price, and the other way round.
-    The averages are those of the steps before; in the first step there are none, and no price.
+    Real images' logits are penalised where they exceed the average of generated images' logits, and generated images'
+    logits where they are below the average of real ones. The averages are those of the steps before; the first step
+    has no penalty.
 
     Args:
         weight: 0 for none.
@@ -104,7 +111,7 @@ class LeCam:
         self._weight, self._name = weight, name
         self.variables: dict[str, keras.Variable] = {}
         if weight:
-            # Of real and of generated images; and of the number 1, by which the averages' start at 0 is undone.
+            # Of real and of generated images, and of the constant 1, which corrects the bias of the start at 0.
             self._averages = _variable(0.0, (3,), f"{name}_averages")
             self._seen = _variable(0.0, (2, 2), f"{name}_seen")  # of each kind in this step: sum of means, how many
             self.variables = {f"{name}/averages": self._averages, f"{name}/seen": self._seen}
@@ -124,7 +131,7 @@ class LeCam:
         }
 
     def observe(self, real: Sequence[Any], fake: Sequence[Any]) -> None:
-        """Takes the logits of this replica into account."""
+        """Adds the logits of this replica to the statistics of this step."""
         if not self._weight:
             return
         for kind, logits in enumerate((real, fake)):
@@ -136,7 +143,7 @@ class LeCam:
                 )
 
     def end_step(self) -> None:
-        """Moves the averages."""
+        """Updates the averages."""
         if not self._weight:
             return
         seen = ops.copy(self._seen)

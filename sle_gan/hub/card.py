@@ -8,20 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sle_gan.config import CONFIGS
 from sle_gan.errors import UserError, counted
 from sle_gan.hub.model_files import GENERATOR, LIBRARY, SAMPLES
 from sle_gan.hub.training_facts import TrainingFacts
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
-_METHODS = {
-    "slegan": "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))",
-    "projected": "SLE-GAN's generator ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775)), "
-    "judged through a pretrained network too ([arXiv 2111.01007](https://arxiv.org/abs/2111.01007))",
-    "lightweight": "lightweight GAN, a relative of SLE-GAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))",
-    "dcgan": "DCGAN ([arXiv 1511.06434](https://arxiv.org/abs/1511.06434))",
-    "cyclegan": "CycleGAN ([arXiv 1703.10593](https://arxiv.org/abs/1703.10593))",
-}
 _COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
 
@@ -134,7 +127,7 @@ def _introduction(shared: Shared) -> str:
     kind = f"pictures{f' in {colours}' if colours else ''}"
     side = _resolution(shared)
     does = f"makes new {kind} of {side}x{side} pixels" if shared.samples else f"translates {kind}"
-    lines = [f"This model {does}. Method: {_METHODS.get(shared.model, shared.model)}, in Keras 3.", ""]
+    lines = [f"This model {does}. Method: {_method(shared.model)}, in Keras 3.", ""]
     if shared.samples:
         lines += [
             f"![{counted(shared.samples, 'generated picture')}]({SAMPLES})",
@@ -145,6 +138,11 @@ def _introduction(shared: Shared) -> str:
         ]
     rows = [(f"`{name}`", _describe_file(name, shared)) for name in shared.parameters]
     return "\n".join([*lines, *_table(("file", "what"), rows), ""])
+
+
+def _method(model: str) -> str:
+    """The method's name and paper; of a model that another version made, the name that it has there."""
+    return CONFIGS[model].method if model in CONFIGS else model
 
 
 def _resolution(shared: Shared) -> int:

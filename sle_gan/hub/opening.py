@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sle_gan import weights
 from sle_gan.errors import UserError
+from sle_gan.gans import GANS, find_network
 from sle_gan.hub import client
 from sle_gan.hub.download import local_folder
 from sle_gan.hub.model_files import GENERATOR, check_stated, foreign_file
@@ -23,10 +24,9 @@ from sle_gan.weights import StoredNetwork
 
 if TYPE_CHECKING:
     from sle_gan.config import TrainConfig
-    from sle_gan.convert import FastGANCheckpoint, LightweightCheckpoint
+    from sle_gan.convert.checkpoint import TorchCheckpoint
 
 TRANSLATOR = "ResNetGenerator"
-_FROM_LATENTS = ("Generator", "DCGANGenerator", "LightweightGenerator")
 _FILE_SUFFIXES = (".h5", ".hdf5", ".npz", ".json")  # beside PyTorch's: no repository is called so
 
 
@@ -67,15 +67,16 @@ class Model:
         return read_run(self.path)
 
     @functools.cached_property
-    def torch(self) -> FastGANCheckpoint | LightweightCheckpoint | None:
-        """A PyTorch file of FastGAN or of a lightweight GAN with all that it holds beside networks; else None.
+    def torch(self) -> TorchCheckpoint | None:
+        """A PyTorch checkpoint with all that it holds beside networks; None for other kinds, and for CycleGAN's files.
 
         Raises:
             UserError: if the file is of no layout that we know, or damaged.
         """
         if self.kind is not Kind.TORCH:
             return None
-        from sle_gan.convert import is_cyclegan_file, read_torch
+        from sle_gan.convert import read_torch
+        from sle_gan.gans.cyclegan.huggan import is_cyclegan_file
 
         return None if is_cyclegan_file(self.path) else read_torch(self.path)
 
@@ -113,7 +114,7 @@ class Model:
             found = self._averaged("generator") or self._only()
         if found is None:
             raise UserError(f"{self.name} holds {self._listing()} but no {self._missing_generator()}")
-        if found.network not in _FROM_LATENTS:
+        if not _is_from_latents(found.network):
             hint = "; sle-gan translate takes it" if found.network == TRANSLATOR else ""
             raise UserError(f"{self.name} holds {found}, not a generator that makes pictures from latents{hint}")
         return found
@@ -190,7 +191,7 @@ class Model:
         return weights.open_network(self.path / name)
 
     def _cyclegan(self) -> StoredNetwork:
-        from sle_gan.convert import convert_cyclegan
+        from sle_gan.gans.cyclegan.huggan import convert_cyclegan
 
         return convert_cyclegan(self.path).stored(self.path)
 
@@ -226,6 +227,11 @@ def _open_folder(path: Path, name: str, source: str, commit: str | None = None) 
     if _exports(path):
         return Model(name, Kind.FOLDER, path, commit)
     return Model(name, Kind.TORCH, foreign_file(path, source), commit)
+
+
+def _is_from_latents(network: str) -> bool:
+    gan = find_network(network)
+    return gan is not None and GANS[gan].networks[network].from_latents
 
 
 def _exports(folder: Path) -> list[str]:

@@ -13,7 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan import generation, weights
+from sle_gan.config import DEFAULT_MODEL
 from sle_gan.errors import UserError, printable
+from sle_gan.gans import find_network
 from sle_gan.hub.card import Shared, checked_license, make_card
 from sle_gan.hub.loading import load_generator
 from sle_gan.hub.model_files import CARD, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
@@ -149,7 +151,7 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     names = sorted((path.name for path in folder.iterdir()), key=lambda name: (not name.startswith("generator"), name))
     networks = {name: weights.read(folder / name) for name in names}
     network, architecture, _ = networks[names[0]]
-    model = training.model if training else network.removesuffix("Generator").lower() or "slegan"
+    model = training.model if training else find_network(network) or DEFAULT_MODEL
     parameters = {name: sum(array.size for array in arrays.values()) for name, (_, _, arrays) in networks.items()}
     if GENERATOR in names:
         generator = load_generator(folder / GENERATOR)

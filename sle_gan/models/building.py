@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from sle_gan import weights
 from sle_gan.errors import UserError
+from sle_gan.gans import network_class
 from sle_gan.models.folded import Weights
 from sle_gan.models.network import Network
 from sle_gan.weights import StoredNetwork
-
-# The module of each network; imported when one is built.
-_MODULES = {
-    "Generator": "generator",
-    "Discriminator": "discriminator",
-    "DCGANGenerator": "dcgan",
-    "DCGANDiscriminator": "dcgan",
-    "LightweightGenerator": "lightweight",
-    "LightweightDiscriminator": "lightweight",
-    "ResNetGenerator": "cyclegan",
-    "PatchDiscriminator": "cyclegan",
-}
-
-
-def network_class(name: str) -> Any:
-    """A class of networks by its name, as files give it."""
-    return getattr(importlib.import_module(f"sle_gan.models.{_MODULES[name]}"), name)
 
 
 def build_network(stored: StoredNetwork) -> Network:

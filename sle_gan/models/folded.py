@@ -25,7 +25,7 @@ from sle_gan.models.upsampling import fastest_form, sum_box, unsummed_box, upsam
 
 Kind = Literal["project", "conv", "up", "deconv"]
 Activation = Literal["glu", "relu", "tanh", "none"]
-Arrays = Mapping[str, Any]
+StageArrays = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Operations(Protocol):
         """The convolution; `finish` may do its last step and add the bias."""
         ...
 
-    def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
+    def finish(self, x: Any, stage: Stage, arrays: StageArrays, noise: Any, gate: Any) -> Any:
         """Noise, activation and gate, where not None."""
         ...
 
@@ -110,7 +110,7 @@ class Operations(Protocol):
 def run(
     do: Operations,
     stages: Sequence[Stage],
-    arrays: Sequence[Arrays],
+    arrays: Sequence[StageArrays],
     x: Any,
     noises: Iterable[Any],
     gates: Mapping[int, Any] | None = None,
@@ -160,7 +160,7 @@ class TensorOperations:
         form = fastest_form(stage.size // 2)
         return unsummed_box(x, kernel) if form == "box" else upsample_conv(x, kernel, form)
 
-    def finish(self, x: Any, stage: Stage, arrays: Arrays, noise: Any, gate: Any) -> Any:
+    def finish(self, x: Any, stage: Stage, arrays: StageArrays, noise: Any, gate: Any) -> Any:
         optional: dict[str, Any] = {}
         if noise is not None:
             optional.update(noise=noise, weight=arrays["noise"])

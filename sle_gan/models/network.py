@@ -52,7 +52,7 @@ class Network(keras.Model):
         return engine.compile_inference(self)
 
     @property
-    def stages(self) -> list[list[keras.layers.Layer]]:
+    def layer_groups(self) -> list[list[keras.layers.Layer]]:
         """The layers in the order in which an image passes them, in groups; what freezing counts.
 
         Here each layer that has weights is a group of its own, in the order in which they were made.

@@ -1,8 +1,8 @@
-"""Checkpoints: one file holds the whole state of training, and is whole or not there.
+"""Checkpoints: one file with the whole state of training, written so that it is never incomplete.
 
 A checkpoint is a NumPy .npz (a zip of arrays, each with its CRC) with one array per variable and
 `meta.json`. Random numbers and batches are functions of the seed and the step, so the step is all that
-they need.
+is stored of them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 FORMAT = "sle_gan.checkpoint/1"
 META = "meta.json"
 
-# Running numbers of settings that may change when a run is resumed (`sle_gan.gans.overfitting`): where a checkpoint has
-# none, they start anew.
+# Running statistics of settings that may change when a run is resumed (`sle_gan.gans.overfitting`). Where a checkpoint
+# has none, they start at their initial values.
 OPTIONAL = ("buffer/augmentation", "buffer/lecam")
 
 

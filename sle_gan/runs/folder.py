@@ -1,4 +1,4 @@
-"""The folder of one training run: who may make it, delete it and write to it."""
+"""The folder of one training run: its files, its lock, and the checks before it is made, replaced or used."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, config: TrainConfig, override: bool) -> RunFolder:
-        """Makes the folder of a new run and writes its config.json; on an error nothing of it stays.
+        """Makes the folder of a new run and writes its config.json; on an error the folder is removed.
 
         Raises:
             UserError: if the folder exists and may not be replaced, or it cannot be made.
@@ -92,7 +92,7 @@ class RunFolder:
             place.mkdir(exist_ok=True)
         folder._acquire()
         for left_by_a_killed_process in path.rglob(TEMPORARY):
-            with contextlib.suppress(OSError):  # it is in nobody's way
+            with contextlib.suppress(OSError):  # a file that stays does no harm
                 left_by_a_killed_process.unlink()
         return folder
 

@@ -7,23 +7,12 @@ from typing import Any
 
 from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
+from sle_gan.gans import GANS
 from sle_gan.kernels import arguments
 from sle_gan.runs import checkpoints
 from sle_gan.weights import StoredNetwork
 
 AVERAGED = "_ema"  # ends the name of a network that is the average of another
-
-# The networks in each GAN's checkpoints, but for averages.
-NETWORKS: dict[str, dict[str, str]] = {
-    "slegan": {"generator": "Generator", "discriminator": "Discriminator"},
-    "projected": {"generator": "Generator"},  # who judges differs from run to run
-    "dcgan": {"generator": "DCGANGenerator", "discriminator": "DCGANDiscriminator"},
-    "lightweight": {"generator": "LightweightGenerator", "discriminator": "LightweightDiscriminator"},
-    "cyclegan": {
-        **dict.fromkeys(("generator_AB", "generator_BA"), "ResNetGenerator"),
-        **dict.fromkeys(("discriminator_A", "discriminator_B"), "PatchDiscriminator"),
-    },
-}
 
 
 def open_networks(config: TrainConfig, file: Path) -> dict[str, StoredNetwork]:
@@ -42,7 +31,7 @@ def open_networks(config: TrainConfig, file: Path) -> dict[str, StoredNetwork]:
         key, _, path = name.partition("/")
         if key not in ("optimizer", "buffer"):
             shapes.setdefault(key, {})[path] = shape
-    known = NETWORKS[config.model]
+    known = GANS[config.model].checkpoint
     averages = {key: known[key.removesuffix(AVERAGED)] for key in shapes if key.removesuffix(AVERAGED) in known}
     for key, network in {**known, **averages}.items():
         weights.check_kernels(network, _architecture(network, config), shapes.get(key, {}), file)

@@ -1,1 +1,1 @@
-"""Everything around the train step: loop, run folders, checkpoints, listeners."""
+"""Everything around the train step: loop, callbacks, scores, exports, transfer."""

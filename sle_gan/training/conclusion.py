@@ -1,11 +1,11 @@
-"""What the user is told when a run has ended: how, and where everything is."""
+"""The summary at the end of a run: how it ended, and where its files are."""
 
 from __future__ import annotations
 
 from sle_gan import engine
 from sle_gan.commands import command_line, resume_line, tensorboard_line
 from sle_gan.errors import counted
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
 from sle_gan.training.loop import Outcome
@@ -13,7 +13,7 @@ from sle_gan.training.optional import is_installed
 
 
 def conclude(gan: GAN, folder: RunFolder, checkpoints: CheckpointFolder, outcome: Outcome, last: int) -> None:
-    """Says how the run ended and where everything is."""
+    """Prints how the run ended and where its files are."""
     newest = checkpoints.newest()
     minutes, seconds = divmod(round(outcome.elapsed_s), 60)
     ending = f"stopped by {outcome.interrupted_by.name}" if outcome.interrupted_by else "finished"

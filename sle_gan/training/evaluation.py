@@ -13,7 +13,7 @@ from sle_gan.config import TrainConfig
 from sle_gan.data import Dataset, cache_place
 from sle_gan.errors import counted
 from sle_gan.features import load_extractor
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.metrics import Scorer, Scores
 from sle_gan.runs.log import of_one_protocol, scored_steps
 from sle_gan.storage.atomic import atomic_path
@@ -28,7 +28,7 @@ _NAMES = {
 
 
 class Best(NamedTuple):
-    """The best score of a run so far, and how it was measured; None where an older version did not note that."""
+    """The best score of a run so far, and how it was measured; None where an older version did not save that."""
 
     step: int
     fid: float
@@ -64,7 +64,7 @@ class Evaluation:
     def take_over(self, best: Best | None, log: Path) -> Best | None:
         """The best score of the run that is resumed, or None, with a line that says why, if it was measured otherwise.
 
-        Of a score without a protocol the log tells what it can.
+        The protocol of a score that was saved without one is taken from the log, as far as it is there.
         """
         if best is None:
             return None
@@ -82,7 +82,7 @@ class Evaluation:
         return None
 
     def score(self, gan: GAN, domains: Sequence[np.ndarray], step: int) -> Scores:
-        """Generates the images and scores them; nothing is written and nothing is compressed on the way."""
+        """Generates the images and scores them in memory: they are neither written nor compressed."""
         with tqdm(total=self._count, desc="FID", unit="img", delay=2, leave=False) as bar:
 
             def batches():
@@ -96,7 +96,7 @@ class Evaluation:
 def draw_fid(log: Path, target: Path) -> None:
     """fid.png: the FID over the steps, its best step marked; nothing where none was measured.
 
-    What was measured otherwise than the last one is left out, and counted in the title.
+    Scores of another protocol than the last one's are left out, and counted in the title.
     """
     from matplotlib.figure import Figure  # no pyplot: it would choose a window system
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sle_gan import weights
 from sle_gan.errors import UserError
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.models.network import Network
 from sle_gan.runs import checkpoints
 from sle_gan.runs.checkpoints import CheckpointFolder
@@ -17,13 +17,13 @@ from sle_gan.runs.folder import RunFolder
 
 
 def write_exports(gan: GAN, folder: RunFolder) -> None:
-    """Writes every network that others use. Raises OSError where that fails."""
+    """Writes every exported network. Raises OSError where that fails."""
     for name, network in gan.exports.items():
         network.save_weights(folder.path / name)
 
 
 def renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder) -> list[Path]:
-    """Writes those exports again that are missing, damaged or of another step than their checkpoint.
+    """Writes those exports again that are missing, damaged or of another step than the checkpoint.
 
     Args:
         gan: in the state of the newest checkpoint.

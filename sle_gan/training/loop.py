@@ -1,4 +1,4 @@
-"""The training loop: batches in, steps, checkpoints, pictures; knows no GAN in particular."""
+"""The training loop: batches, steps, checkpoints, pictures; for any GAN."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from sle_gan import engine
 from sle_gan.data import BatchLoader, Dataset
 from sle_gan.errors import TrainingStopped
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
+from sle_gan.training.callbacks import Callback, all_finite
 from sle_gan.training.evaluation import Best, Evaluation
 from sle_gan.training.exports import write_exports
-from sle_gan.training.listeners import Listener, all_finite
 from sle_gan.training.previews import Previews
 from sle_gan.training.signals import Signals
 from sle_gan.training.step import compile_step, steps_per_call
@@ -46,7 +46,7 @@ class Trainer:
         datasets: uint8 images, one for each domain that the GAN learns from.
         folder: of the run, locked.
         checkpoints: where the state is saved.
-        listener: hears of steps, pictures, scores and messages; see `Listeners` for several.
+        callback: called after steps, pictures, scores and messages; see `Callbacks` for several.
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
         worse: measurements of the run that is resumed since its best.
@@ -59,13 +59,13 @@ class Trainer:
         datasets: Sequence[Dataset],
         folder: RunFolder,
         checkpoints: CheckpointFolder,
-        listener: Listener,
+        callback: Callback,
         evaluation: Evaluation | None = None,
         best: Best | None = None,
         worse: int = 0,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
-        self.folder, self.checkpoints, self.listener = folder, checkpoints, listener
+        self.folder, self.checkpoints, self.callback = folder, checkpoints, callback
         self.evaluation, self.best, self.worse = evaluation, best, worse
         self.config = gan.config
         self._saved: int | None = None
@@ -110,13 +110,13 @@ class Trainer:
                     self._evaluate(self.evaluation, step)
                 if step % self.config.sample_every == 0 or step == last_step:
                     self._show(previews, step)
-                if step % self.config.checkpoint_every == 0:  # last: a resumed run lacks nothing of these steps
+                if step % self.config.checkpoint_every == 0:  # last, after the scores and grids of these steps
                     self._save(step)
         gave_up = step < last_step and self._gives_up() and not signals.received
         interrupted_by = signals.received or (signal.SIGTERM if step < last_step and not gave_up else None)
         if interrupted_by:
             who = interrupted_by.name if signals.received else "another process was told to stop"
-            self.listener.on_message(f"{who}: stopping after step {step:,}, saving a checkpoint")
+            self.callback.on_message(f"{who}: stopping after step {step:,}, saving a checkpoint")
         if self._saved != step:
             self._save(step)
         if self._saved != step:
@@ -136,7 +136,7 @@ class Trainer:
         return min(steps_per_call(self.config, self.devices.accelerated), room)
 
     def _report(self, done: int, all_logs: Sequence[Mapping[str, float]]) -> None:
-        """Hands the logs of the steps that follow the `done` ones to the listeners."""
+        """Hands the logs of the steps that follow the `done` ones to the callback."""
         now = time.perf_counter()
         speed = len(all_logs) * self.config.batch_size / (now - self._step_started)
         self._step_started = now
@@ -144,7 +144,7 @@ class Trainer:
             if not all_finite(logs):
                 bad = [f"{name} = {value}" for name, value in logs.items() if not math.isfinite(value)]
                 raise self._diverged(step, ", ".join(bad))
-            self.listener.on_step(step, {**logs, "images_per_second": speed})
+            self.callback.on_step(step, {**logs, "images_per_second": speed})
 
     def _diverged(self, step: int, what: str) -> TrainingStopped:
         newest = self.checkpoints.newest()
@@ -181,14 +181,14 @@ class Trainer:
             **{name: value for name, value in scores.metrics.items() if name != "fid"},
             "protocol": evaluation.protocol,
         }
-        self.listener.on_score(step, fid, protocol)
+        self.callback.on_score(step, fid, protocol)
         if self.best is None or fid < self.best.fid:
             self.worse = 0
             self._save_best(Best(step, fid, evaluation.protocol))
         elif step > self.best.step:  # a run that was killed measures its best step again
             self.worse += 1
             if self.worse >= (self.config.patience or math.inf):
-                self.listener.on_message(
+                self.callback.on_message(
                     f"step {step:,}: no FID of the last {self.worse} is better than {self.best.fid:.3f} of step "
                     f"{self.best.step:,} (--patience {self.config.patience})"
                 )
@@ -202,7 +202,7 @@ class Trainer:
             self._written(step, lambda: self.gan.generator_export.save_weights(self.folder.best_generator))
 
     def _written(self, step: int, write: Callable[[], Path | None]) -> bool:
-        """Writes and tells. A failure leaves what is there, and the run goes on: the disk may be freed in time."""
+        """Writes and reports it. After a failure the run goes on with the older files: the disk may be freed later."""
         try:
             path = write()
         except FloatingPointError as error:
@@ -210,17 +210,17 @@ class Trainer:
         except OSError as error:
             newest = self.checkpoints.newest()
             kept = f"{newest.path} is whole" if newest else "there is no checkpoint yet"
-            self.listener.on_message(
+            self.callback.on_message(
                 f"step {step:,}: saving to {self.folder.path} failed: {error.strerror or error}; {kept}"
             )
             return False
         finally:
             self._step_started = time.perf_counter()
         if path:
-            self.listener.on_message(f"step {step:,}: saved {path}")
+            self.callback.on_message(f"step {step:,}: saved {path}")
         return True
 
     def _show(self, previews: Previews, step: int) -> None:
         for name, picture in previews.draw().items():
-            self.listener.on_picture(step, name, picture)
+            self.callback.on_picture(step, name, picture)
         self._step_started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Is it copying? At the end of a run that is measured: generated pictures beside their nearest training pictures."""
+"""Generated pictures beside their nearest training pictures, at the end of a run with --fid: do they copy?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sle_gan.data import Dataset
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.metrics import Neighbours, Scorer, find_neighbours
 from sle_gan.metrics.scoring import as_rgb
 from sle_gan.pictures.sheets import Cell, fitted, neighbour_sheet

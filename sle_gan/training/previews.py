@@ -1,4 +1,4 @@
-"""The grids of a run, drawn from the same few real images all along."""
+"""The grids of a run; all of them are of the same seeds and real images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from sle_gan import engine
-from sle_gan.gans import GAN
+from sle_gan.gans.base import GAN
 from sle_gan.pictures import make_grid, pixels
 
 

@@ -1,4 +1,4 @@
-"""Which settings a resumed run has: its own, and of the flags those that may change."""
+"""The settings of a resumed run: its own, and from the flags those that may change."""
 
 from __future__ import annotations
 

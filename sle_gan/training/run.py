@@ -1,4 +1,4 @@
-"""One training run from settings to exports: puts data, GAN, folder, listeners and loop together."""
+"""One training run from settings to exports: puts data, GAN, folder, callbacks and loop together."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
 from sle_gan.data import Dataset, load_dataset
 from sle_gan.errors import TrainingStopped, UserError, counted
-from sle_gan.gans import GAN, make_gan
+from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
-from sle_gan.training import listeners, transfer
+from sle_gan.training import transfer
+from sle_gan.training.callbacks import Callback, Callbacks, Console, JsonLines, Messages, PictureFiles, TensorBoard
 from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
@@ -65,24 +66,26 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         first, best, worse, new = restored
         if resume and evaluation:
             best = evaluation.take_over(best, folder.log)
-            worse = worse if best else 0  # numbers of another ruler are no reason to stop
+            worse = worse if best else 0  # scores of another protocol do not count for --patience
         outcome = Outcome(first, None, 0.0, 0.0)
-        with contextlib.closing(_listen(config, folder, first, last)) as heard:
+        with contextlib.closing(_make_callbacks(gan, folder, first, last)) as callbacks:
             if missing := left_out():
-                heard.on_message(missing)
+                callbacks.on_message(missing)
             if first < last:
                 if resume:
-                    heard.attempt(str(folder.config), lambda: folder.write_config(config))
-                    heard.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, heard))
-                heard.on_message(f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}")
-                trainer = Trainer(gan, devices, datasets, folder, checkpoints, heard, evaluation, best, worse)
+                    callbacks.attempt(str(folder.config), lambda: folder.write_config(config))
+                    callbacks.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, callbacks))
+                callbacks.on_message(
+                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}"
+                )
+                trainer = Trainer(gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse)
                 outcome = trainer.run(first, last, new, signals)
-            _finish_exports(gan, folder, checkpoints, heard)
+            _finish_exports(gan, folder, checkpoints, callbacks)
             if is_installed("matplotlib"):
-                heard.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves))
-                heard.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
+                callbacks.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
+                callbacks.attempt(str(folder.fid), lambda: draw_fid(folder.log, folder.fid))
             if evaluation and not outcome.interrupted_by:
-                heard.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
+                callbacks.attempt(str(folder.path), lambda: _look_for_copies(gan, evaluation, datasets, folder))
         conclude(gan, folder, checkpoints, outcome, last)
     return outcome
 
@@ -97,30 +100,30 @@ def _steps_done(config: TrainConfig) -> int:
     return newest.step if newest else 0
 
 
-def _listen(config: TrainConfig, folder: RunFolder, first: int, last: int) -> listeners.Listeners:
-    """What hears of the run; of one that is complete, the user alone."""
+def _make_callbacks(gan: GAN, folder: RunFolder, first: int, last: int) -> Callbacks:
+    """The callbacks of a run; of a complete one, only that which prints messages."""
     if first >= last:
-        return listeners.Listeners({"the console": listeners.Messages})
-    makers: dict[str, Callable[[], listeners.Listener]] = {
-        "the console": lambda: listeners.Console(first, last, config.batch_size),
-        str(folder.log): lambda: listeners.JsonLines(folder.log, first),
-        str(folder.samples): lambda: listeners.PictureFiles(folder.samples),
+        return Callbacks({"the console": Messages})
+    makers: dict[str, Callable[[], Callback]] = {
+        "the console": lambda: Console(first, last, gan.config.batch_size, gan.totals),
+        str(folder.log): lambda: JsonLines(folder.log, first),
+        str(folder.samples): lambda: PictureFiles(folder.samples),
     }
     if is_installed("tensorboard"):
-        makers[str(folder.tensorboard)] = lambda: listeners.TensorBoard(folder.tensorboard, first)
-    return listeners.Listeners(makers)
+        makers[str(folder.tensorboard)] = lambda: TensorBoard(folder.tensorboard, first)
+    return Callbacks(makers)
 
 
-def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+def _renew_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callbacks: Callback) -> None:
     """Brings the exports up to the checkpoints, and says which were behind. Raises OSError where that fails."""
     for path in renew_exports(gan, folder, saved):
-        heard.on_message(f"wrote {path} again: it was not that of its checkpoint")
+        callbacks.on_message(f"wrote {path} again: it was not that of its checkpoint")
 
 
-def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard: listeners.Listener) -> None:
+def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callbacks: Callback) -> None:
     """At the end of a run the exports must be there: raises TrainingStopped where they cannot be written."""
     try:
-        _renew_exports(gan, folder, saved, heard)
+        _renew_exports(gan, folder, saved, callbacks)
     except OSError as error:
         newest = saved.newest()
         raise TrainingStopped(
@@ -130,7 +133,7 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, heard:
 
 
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
-    """Trains as a process that is not the first of a distributed run: what it writes goes nowhere."""
+    """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
         _check_batches(config, datasets)
@@ -145,7 +148,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
             RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
         ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, listeners.Listener())
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback())
             return trainer.run(first, last, new, signals)
 
 
@@ -215,7 +218,7 @@ def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
 
 
 def _without(name: str, config: TrainConfig) -> str:
-    """How to turn a switch off that is on."""
+    """The flag that turns off a switch that is on."""
     on_by_default = {field.name: field.default for field in dataclasses.fields(config)}[name]
     return f"--no-{flag(name)[2:]}" if on_by_default else f"leave out {flag(name)}"
 
@@ -311,7 +314,7 @@ def _load_weights(file: str, key: str, *networks: Network) -> None:
 
 
 class Restored(NamedTuple):
-    """How far a run had come: by default, nowhere.
+    """The progress of a run; by default that of a new one.
 
     step: how many are done.
     best, worse: the best score, and how many measurements there were after it.
@@ -352,7 +355,7 @@ def _restore(
 
 
 def _check_constants(gan: GAN, saved: Mapping[str, str]) -> None:
-    """What the checkpoint relies on and does not hold must be what it was."""
+    """Raises a UserError unless the GAN's constants, which no checkpoint holds, are those of the saved run."""
     for name, version in saved.items():
         if gan.constants.get(name) != version:
             raise UserError(
@@ -371,7 +374,7 @@ def _size(variables: Iterable[keras.Variable]) -> int:
 
 
 def _look_for_copies(gan: GAN, evaluation: Evaluation, datasets: Sequence[Dataset], folder: RunFolder) -> None:
-    """neighbours.png, and what it shows in a sentence."""
+    """Writes neighbours.png and prints its result."""
     drawn = draw_neighbours(gan, evaluation.scorer, datasets, gan.config.fid_number_of_images)
     if drawn:
         save_png(drawn[0], folder.neighbours)

@@ -10,12 +10,11 @@ import numpy as np
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
-from sle_gan.gans import GAN
+from sle_gan.data.loader import HostBatch
+from sle_gan.gans.base import GAN
 
-# A batch: for each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
-Batch = Sequence[np.ndarray]
 Logs = dict[str, float]
-Run = Callable[[Sequence[Batch], int], list[Logs]]
+Run = Callable[[Sequence[HostBatch], int], list[Logs]]
 
 CALL_OF_AN_ACCELERATOR = 10
 
@@ -46,7 +45,7 @@ def _compile_accumulating(gan: GAN, devices: engine.Devices, resident: Sequence[
         return devices.compile(step, state, gan.config.seed, parts, resident)
 
     def without_logs(function: Callable[[engine.RandomStream], None]) -> Callable[..., list[Logs]]:
-        def step(batch: Batch, random: engine.RandomStream) -> Logs:
+        def step(batch: engine.Batch, random: engine.RandomStream) -> Logs:
             function(random)
             return {}
 
@@ -62,7 +61,7 @@ def _compile_accumulating(gan: GAN, devices: engine.Devices, resident: Sequence[
         (compiled(phase.run, parts), without_logs(functools.partial(flush, phase.updates))) for phase in gan.phases
     ]
 
-    def run(batches: Sequence[Batch], k: int) -> list[Logs]:
+    def run(batches: Sequence[HostBatch], k: int) -> list[Logs]:
         all_logs = []
         for step, batch in enumerate(batches, start=k):
             shares = list(zip(*(np.split(images, parts) for images in batch)))

@@ -11,22 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from sle_gan import weights
 from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.config.base import NETWORKS
 from sle_gan.errors import UserError, counted
+from sle_gan.gans import GANS, find_network
 from sle_gan.hub import open_model
 from sle_gan.runs.networks import AVERAGED
+from sle_gan.weights import Arrays
 
 if TYPE_CHECKING:
-    from sle_gan.gans import GAN
+    from sle_gan.gans.base import GAN
     from sle_gan.models.network import Network
-
-Arrays = Mapping[str, np.ndarray]
-# The GAN that a network belongs to. Layers of SLE-GAN and DCGAN may start another GAN where they fit.
-_MODELS = {"LightweightGenerator": "lightweight", "LightweightDiscriminator": "lightweight"}
 
 
 class Part(NamedTuple):
@@ -54,7 +50,7 @@ class Source(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What became of one network: layers loaded of how many, those that start anew, those that found no place."""
+    """What was loaded of one network: how many layers of how many, the others' names, and those of unused layers."""
 
     network: str
     loaded: int
@@ -102,7 +98,8 @@ def read_source(init_from: str, settings_only: bool = False) -> Source:
         gan, settings = model.torch.model if model.torch else None, {}
         for network in stored.values():
             settings |= _settings(network.architecture)
-            gan = _MODELS.get(network.network, gan)
+            owner = find_network(network.network)
+            gan = owner if owner and GANS[owner].owns_weights else gan
     parts = [Part(key, each.network, {} if settings_only else each.read()) for key, each in stored.items()]
     return Source(init_from, gan, settings, parts)
 
@@ -209,7 +206,7 @@ def _prefixes(layer: str) -> list[str]:
 
 
 def freeze_discriminators(gan: GAN, count: int, loaded: Sequence[Loaded] = ()) -> list[str]:
-    """Makes the first `count` groups of `Network.stages` of every discriminator constants; returns their names.
+    """Makes the first `count` groups of `Network.layer_groups` of every discriminator constants; returns their names.
 
     Their weights, batch-norm statistics and singular vectors stay as they are, bit for bit. What the optimizer
     keeps of them stays zero, so that a checkpoint also fits when other layers are frozen, or none.
@@ -225,12 +222,12 @@ def freeze_discriminators(gan: GAN, count: int, loaded: Sequence[Loaded] = ()) -
     for key, network in gan.trained.items():
         if not key.startswith("discriminator"):
             continue
-        stages = network.stages
-        if count > len(stages):
+        groups = network.layer_groups
+        if count > len(groups):
             raise UserError(
-                f"--freeze-discriminator-layers is {count}; expected at most {len(stages)} with this discriminator"
+                f"--freeze-discriminator-layers is {count}; expected at most {len(groups)} with this discriminator"
             )
-        for layer in chain.from_iterable(stages[:count]):
+        for layer in chain.from_iterable(groups[:count]):
             if any(name.partition("/")[0] == layer.name for name in new.get(key, ())):
                 raise UserError(
                     f"--freeze-discriminator-layers {count} would freeze {layer.name}, which --init-from did not load"

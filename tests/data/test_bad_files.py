@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sle_gan.data import decode, files, find_images, load_dataset, load_images
+from sle_gan.data import decode, find_images, load_dataset, load_images, picture_files
 from sle_gan.errors import UserError
 
 
@@ -134,14 +134,14 @@ def test_no_permission(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_folder_without_permission(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "private").mkdir()
-    listed = files._list_folder
+    listed = picture_files._list_folder
 
     def refuse(path: Path, visited: set[tuple[int, int]]) -> tuple[list[str], list[str]]:
         if path.name == "private":
             raise PermissionError(13, "Permission denied")
         return listed(path, visited)
 
-    monkeypatch.setattr(files, "_list_folder", refuse)
+    monkeypatch.setattr(picture_files, "_list_folder", refuse)
     assert the_one_skipped(folder, cache) == ("private", "folder cannot be listed: Permission denied")
 
 

@@ -10,11 +10,10 @@ import pytest
 from helpers import TINY, assert_refused, run
 from keras import ops
 
-from sle_gan import engine, losses
+from sle_gan import Generator, engine, losses
 from sle_gan.errors import UserError
 from sle_gan.features import load_maps
 from sle_gan.features.vgg16 import LAYERS
-from sle_gan.models import Generator
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,9 @@ import pytest
 from helpers import REPOSITORY, cpu_seconds, run
 from PIL import Image
 
-from sle_gan import weights
+from sle_gan import SLEGANConfig, weights
 from sle_gan.cli import evaluate as command
 from sle_gan.cli.score_table import format_scores
-from sle_gan.config import SLEGANConfig
 from sle_gan.errors import UserError
 from sle_gan.kernels import kernels
 from sle_gan.metrics import FeatureStatistics, Scores

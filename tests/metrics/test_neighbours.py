@@ -118,7 +118,7 @@ def test_the_command_finds_copies(pictures: tuple[Path, Path], mobilenet_weights
 def test_a_generator_s_pictures_beside_the_set(pictures: tuple[Path, Path], mobilenet_weights: Path, tmp_path: Path):
     """In this process: an untrained generator of grey pictures, as a file and as a shared model's folder."""
     from sle_gan.cli import evaluate
-    from sle_gan.models.dcgan import DCGANGenerator
+    from sle_gan.gans.dcgan.networks import DCGANGenerator
 
     file = tmp_path / "model" / "generator_weights.h5"
     file.parent.mkdir()

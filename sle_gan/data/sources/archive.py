@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from sle_gan.data.files import IMAGE_SUFFIXES, SkippedFile
+from sle_gan.data.picture_files import IMAGE_SUFFIXES, SkippedFile
 from sle_gan.data.sources.base import PictureSource, shared_folders
 from sle_gan.data.unread import UNREAD_SUFFIXES, advice
 from sle_gan.errors import UserError, counted, printable

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from sle_gan.data.files import SkippedFile
+from sle_gan.data.picture_files import SkippedFile
 
 
 class PictureSource(ABC):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sle_gan.data.files import check_file, checked_folder, content_hash, find_images
+from sle_gan.data.picture_files import check_file, checked_folder, content_hash, find_images
 from sle_gan.data.sources.base import PictureSource
 
 
 class FolderSource(PictureSource):
-    """See `sle_gan.data.files.find_images` for which files these are, and what it raises."""
+    """See `sle_gan.data.picture_files.find_images` for which files these are, and what it raises."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._root = checked_folder(folder)

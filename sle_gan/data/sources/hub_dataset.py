@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sle_gan.data.files import IMAGE_SUFFIXES, check_file
+from sle_gan.data.picture_files import IMAGE_SUFFIXES, check_file
 from sle_gan.data.sources.base import PictureSource, shared_folders
 from sle_gan.data.sources.spec import DatasetSpec
 from sle_gan.errors import UserError, counted, shown

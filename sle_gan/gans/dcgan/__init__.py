@@ -1,0 +1,18 @@
+"""DCGAN (arXiv 1511.06434), in the form of PyTorch's tutorial."""
+
+from sle_gan.gans.dcgan import kernels
+from sle_gan.gans.dcgan.config import DCGANConfig
+from sle_gan.gans.description import Description, NetworkDescription
+
+DESCRIPTION = Description(
+    config=DCGANConfig,
+    gan=("sle_gan.gans.dcgan.gan", "DCGAN"),
+    networks={
+        "DCGANGenerator": NetworkDescription("sle_gan.gans.dcgan.networks", kernels.generator, from_latents=True),
+        "DCGANDiscriminator": NetworkDescription("sle_gan.gans.dcgan.networks", kernels.discriminator),
+    },
+    checkpoint={
+        "generator": "DCGANGenerator",
+        "discriminator": "DCGANDiscriminator",
+    },
+)

@@ -1,0 +1,22 @@
+"""The lightweight GAN of huggan's published code."""
+
+from sle_gan.gans.description import Description, NetworkDescription, TorchLayout
+from sle_gan.gans.lightweight import kernels
+from sle_gan.gans.lightweight.config import LightweightConfig
+
+DESCRIPTION = Description(
+    config=LightweightConfig,
+    gan=("sle_gan.gans.lightweight.gan", "LightweightGAN"),
+    networks={
+        "LightweightGenerator": NetworkDescription(
+            "sle_gan.gans.lightweight.networks", kernels.generator, from_latents=True
+        ),
+        "LightweightDiscriminator": NetworkDescription("sle_gan.gans.lightweight.networks", kernels.discriminator),
+    },
+    checkpoint={
+        "generator": "LightweightGenerator",
+        "discriminator": "LightweightDiscriminator",
+    },
+    owns_weights=True,
+    torch_layout=TorchLayout("sle_gan.gans.lightweight.huggan", "read_lightweight", "is_lightweight"),
+)
