@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     entrants = _checked(options)
     common.import_backend(options.engine)
     judges = _judges(options)  # before any training: weights that are missing are known at once
+    race.end_when_asked()
     processors = sorted(race.os.sched_getaffinity(0))
     for entrant in entrants:
         state = race.train(entrant, 60 * options.minutes, options.points, processors[: options.threads])

@@ -183,6 +183,17 @@ def train(entrant: Entrant, seconds: float, points: int, cpus: Sequence[int]) ->
     return state
 
 
+def end_when_asked() -> None:
+    """SIGTERM and SIGHUP end this process as an exception does: what it trains must not go on without it."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, stop)
+
+
 def _start(command: list[str] | str, cpus: Sequence[int], output: Any) -> subprocess.Popen[str]:
     """The program on these processors, in a process group of its own."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), str(len(cpus)))

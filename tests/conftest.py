@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import pwd
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A busy machine is no failure.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_is_given_back() -> Iterator[None]:
+    """A worker runs dozens of modules: compiled steps and networks of one are of no use to the next."""
+    yield
+    for module, clear in (("keras", lambda it: it.backend.clear_session()), ("jax", lambda it: it.clear_caches())):
+        if module in sys.modules:
+            clear(sys.modules[module])
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # the C library keeps what was freed, a gigabyte of it
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from sle_gan import ProjectedConfig, engine
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
 from sle_gan.gans.projected.gan import SCALES, ProjectedGAN, to_rgb
+from sle_gan.training.curves import arrange
 from sle_gan.training.run import _check_constants
 from sle_gan.training.step import compile_step
 
@@ -49,6 +50,9 @@ def test_who_judges_is_trained_and_nothing_of_the_frozen_network_is(judges: str)
     assert changed == {*gan.networks, "optimizer"}
     expected = {"projected_real", "projected_fake", "projected_generator"}
     assert expected <= set(logs) and ("real" in logs) == own and ("reconstruct_full" in logs) == own
+    on_the_console = tuple(start for starts in gan.totals.values() for start in starts)
+    assert all(name.startswith(on_the_console) for name in expected)
+    assert expected <= set(arrange(logs, gan.panels)["losses of the projected judge"])
 
 
 def test_losses_are_hinge_losses_of_the_heads_and_weighted_for_the_generator() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +100,26 @@ def test_the_time_ends_a_program_and_marks_choose_what_is_kept(tmp_path: Path) -
     state = race.train(peer(tmp_path, "longer"), seconds=2.5, points=1, cpus=sorted(os.sched_getaffinity(0))[:1])
     assert state.ended == "time" and 2.5 <= state.cpu_s < 4  # it has no handler for SIGTERM: no minute longer
     assert [kept.step for kept in state.kept] == [30]  # before the mark, so only the last one
+
+
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGHUP))
+def test_a_race_that_is_ended_ends_what_it_trains(tmp_path: Path, number: signal.Signals) -> None:
+    code = (
+        "import sys; from pathlib import Path; import race; race.end_when_asked();"
+        "peer = race.Peer('against', 1, Path(sys.argv[1]), 'echo $$; exec sleep 1000');"
+        "race.train(peer, 1000, 1, [min(race.os.sched_getaffinity(0))])"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(
+        arguments, cwd=REPOSITORY / "benchmarks", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)
+    )
+    output = tmp_path / "output.txt"
+    while not (output.exists() and output.read_text().endswith("\n")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait() == 128 + number
+    assert not Path(f"/proc/{int(output.read_text())}").exists()
 
 
 def test_a_program_that_fails_says_so(tmp_path: Path) -> None:

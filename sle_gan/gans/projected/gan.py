@@ -8,7 +8,7 @@ always are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
@@ -16,7 +16,7 @@ from keras import ops
 from sle_gan import engine, losses
 from sle_gan.errors import UserError
 from sle_gan.features import FeatureMaps, load_maps
-from sle_gan.gans.base import DiscriminatorLosses, Phase
+from sle_gan.gans.base import DiscriminatorLosses, LogNames, Phase
 from sle_gan.gans.latent import LatentGAN, LossPart
 from sle_gan.gans.optimizers import compute_precision, make_adam
 from sle_gan.gans.overfitting import LeCam
@@ -40,6 +40,12 @@ class ProjectedGAN(SLEGAN):
     """
 
     config: ProjectedConfig
+    totals: ClassVar[LogNames] = {
+        **SLEGAN.totals,
+        "heads G": ("projected_generator",),
+        "heads D": ("projected_real", "projected_fake"),
+    }
+    panels: ClassVar[LogNames] = {"losses of the projected judge": ("projected_",), **SLEGAN.panels}
 
     def __init__(self, config: ProjectedConfig, features: FeatureMaps, perceptual: losses.Features | None = None):
         self.features = features
