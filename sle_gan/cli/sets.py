@@ -138,7 +138,11 @@ def check_folder(flag: str, path: str, at_least: int, image_column: str | None =
     from sle_gan.data import open_source
 
     if not is_source(path):
-        raise UserError(f"{flag} {path}: expected a folder of pictures (or the file of sle-gan evaluate stats)")
+        received = "a file without pictures in it" if Path(path).exists() else "there is no such file or folder"
+        raise UserError(
+            f"{flag} {path}: {received}; expected a folder of pictures, an archive of them, dataset:NAME, or the file "
+            "of sle-gan evaluate stats"
+        )
     if holds_model(Path(path)) or (Path(path).name == "samples" and holds_model(Path(path).parent)):
         raise UserError(
             f"{flag} {path} is of a training run: its pictures are grids and curves; give a folder of photos"

@@ -144,6 +144,7 @@ def test_mistakes_are_one_line(pictures: tuple[Path, Path], tmp_path: Path) -> N
     good = {"--real": real, "--fake": fake, "--output": str(tmp_path / "sheet.png"), "--features": "mobilenet"}
     wrong = [
         ({"--real": "nowhere"}, "--real nowhere: there is no such"),
+        ({"--real": __file__}, "a file without pictures in it; expected a folder of pictures, an archive"),
         ({"--real": str(tmp_path / "real.npz")}, "holds statistics, and the sheet shows pictures"),
         ({"--fake": str(tmp_path / "real.npz")}, "holds statistics"),
         ({"--output": str(tmp_path / "none" / "a.png")}, "does not exist"),
