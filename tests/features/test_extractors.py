@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sle_gan.errors import UserError
-from sle_gan.features import FeatureExtractor, load_extractor
+from sle_gan.features import FeatureExtractor, load_extractor, load_maps
 from sle_gan.features.resize import resize_bilinear
 
 RANDOM = np.random.default_rng(0)
@@ -123,6 +123,22 @@ def test_equals_the_network_of_keras_applications(mobilenet: FeatureExtractor, k
     images = np.stack([picture(224, 224) for _ in range(3)])
     expected = keras_mobilenet.predict(images / np.float32(127.5) - 1, verbose=0).mean(axis=(1, 2))
     np.testing.assert_allclose(mobilenet(images), expected, rtol=0, atol=1e-5 * expected.max())
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        (load_extractor, r"with --features-weights; \(3\) set SLE_GAN_FEATURES_WEIGHTS"),
+        (load_maps, r"with --feature-weights; \(3\) take --feature-network efficientnet_lite0"),
+    ],
+)
+def test_without_a_network_the_message_names_the_flag_of_what_was_started(load, words, monkeypatch):
+    def unreachable(url: str, target: Path) -> Path:
+        raise OSError("no route")
+
+    monkeypatch.setattr("sle_gan.features.mobilenet.download", unreachable)
+    with pytest.raises(UserError, match=rf"no route.*go online once; .*{words}"):
+        load("mobilenet")
 
 
 def test_the_download_of_keras_applications_fits(mobilenet: FeatureExtractor, keras_mobilenet, tmp_path: Path):
