@@ -73,7 +73,10 @@ def test_more_devices_than_exist() -> None:
         engine.Devices(99)
 
 
-@pytest.fixture(scope="module", params=("slegan", "dcgan", pytest.param("lightweight", marks=pytest.mark.slow)))
+@pytest.fixture(
+    scope="module",
+    params=("slegan", "dcgan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lightweight", "projected"))),
+)
 def replicas(request: pytest.FixtureRequest) -> dict:
     """What tests/replica_worker.py found with two logical CPUs; they must exist before TensorFlow starts."""
     worker = REPOSITORY / "tests" / "replica_worker.py"

@@ -124,7 +124,9 @@ def test_each_judge_has_its_own_lecam_and_all_of_them_one_sign(judges: str) -> N
     assert as_numbers(gan.buffers["augmentation/signs"].value)[1] == 2  # steps, however many judges
 
 
-@pytest.mark.parametrize("settings", ({"mixed_precision": "bfloat16"}, {"gradient_accumulation": 2}), ids=str)
+@pytest.mark.parametrize(
+    "settings", ({"mixed_precision": "bfloat16"}, {"mixed_precision": "float16"}, {"gradient_accumulation": 2}), ids=str
+)
 def test_other_ways_of_running_a_step(settings: dict[str, Any]) -> None:
     gan = make(**settings)
     before = numbers(gan.state())

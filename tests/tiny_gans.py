@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from tiny_features import TinyMaps
 
-from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, SLEGANConfig
+from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, ProjectedConfig, SLEGANConfig
 from sle_gan.gans.base import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
@@ -15,6 +16,7 @@ AUGMENTED: dict[str, Any] = {"batch_size": BATCH, "diff_augment": True, "augment
 SIZE: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "lecam": 0.1, **AUGMENTED}
 CONFIGS = {
     "slegan": SLEGANConfig(**SIZE),
+    "projected": ProjectedConfig(**SIZE, head_width=4),
     "dcgan": DCGANConfig(
         **SIZE,
         instance_noise=0.1,
@@ -36,13 +38,19 @@ CONFIGS = {
 def make_tiny(model: str, rate: float = 1e-3) -> Any:
     """The tiny GAN of a model, from the same initial weights every time."""
     keras.utils.set_random_seed(0)
-    gan: Any = make_gan(CONFIGS[model])
+    gan: Any = _make_projected() if model == "projected" else make_gan(CONFIGS[model])
     if model == "cyclegan":
         _use_sgd_in_cyclegan(gan, rate)
         return gan
-    for name in ("generator", "discriminator"):
+    for name in gan.optimizers:
         setattr(gan, f"{name}_optimizer", _sgd(rate, f"{name}_sgd", getattr(gan, name)))
     return gan
+
+
+def _make_projected() -> Any:
+    from sle_gan.gans.projected.gan import ProjectedGAN  # here, for its module starts a backend
+
+    return ProjectedGAN(CONFIGS["projected"], TinyMaps())
 
 
 def _use_sgd_in_cyclegan(gan: Any, rate: float) -> None:
