@@ -168,8 +168,26 @@ def _read(path: Path, with_arrays: bool) -> tuple[str, dict[str, Any], Arrays]:
             raise UserError(f"{path} is damaged: the architecture that it states is not read: {error}") from error
         datasets = hdf5.datasets(file)
         check_kernels(network, architecture, {key: item.shape for key, item in datasets.items()}, path)
-        arrays = {key: hdf5.numbers(item) for key, item in datasets.items()} if with_arrays else {}
+        arrays = {key: _whole(hdf5.numbers(item)) for key, item in datasets.items()} if with_arrays else {}
         return network, architecture, arrays
+
+
+def _whole(array: np.ndarray) -> np.ndarray:
+    """As the networks compute: what a file stores in float16 (`halved`) comes back as float32."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def halved(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Kernels in float16, for a file of half the size; vectors, such as a norm's variances, stay as they are.
+
+    Raises:
+        UserError: for a value that float16 does not have.
+    """
+    largest = np.finfo(np.float16).max
+    for path, array in arrays.items():
+        if array.ndim > 1 and not np.abs(array).max(initial=0) <= largest:
+            raise UserError(f"{path} holds values beyond {largest:.0f}, which float16 does not have; share it whole")
+    return {path: array.astype(np.float16) if array.ndim > 1 else array for path, array in arrays.items()}
 
 
 def check_kernels(

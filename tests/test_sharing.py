@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import sle_gan
-from sle_gan import Discriminator, Generator, SLEGANConfig
+from sle_gan import Discriminator, Generator, SLEGANConfig, weights
 from sle_gan.errors import UserError
+from sle_gan.generation import generate_images
 from sle_gan.hub import local_folder, open_model
 from sle_gan.hub.card import Shared, _quoted, make_card
+from sle_gan.hub.loading import load_folded, load_generator
 from sle_gan.hub.save import save_pretrained
 from sle_gan.hub.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
 from sle_gan.pictures import make_grid
@@ -163,6 +165,26 @@ def test_the_newest_generator_and_the_discriminator_on_request(run_folder: Path,
     sle_gan.save_pretrained(run_folder, folder, override=True)  # without a discriminator: the old one must go
     assert not (folder / "discriminator_weights.h5").exists()
     assert "50.50" in (folder / "README.md").read_text()
+
+
+def test_half_the_bytes_on_request_and_nearly_the_same_pictures(tmp_path: Path) -> None:
+    generator = Generator(64, width=8, latent=16)
+    whole, half = (save_pretrained(generator, tmp_path / name, half=name == "half") for name in ("whole", "half"))
+    sizes = [(folder / "generator_weights.h5").stat().st_size for folder in (whole, half)]
+    assert sizes[1] < 0.6 * sizes[0]
+    _, _, arrays = weights.read(half / "generator_weights.h5")
+    assert {array.dtype for array in arrays.values()} == {np.dtype("float32")}
+    pictures = []
+    for folder in (whole, half):
+        for load in (load_folded, load_generator):
+            (batch,) = generate_images(load(folder), range(2))
+            pictures.append(batch.astype(int))
+    assert np.abs(pictures[0] - pictures[2]).max() <= 2 and np.abs(pictures[1] - pictures[3]).max() <= 2
+    variable = weights.variables_by_path(generator)["to_image/kernel"]
+    variable.assign(variable.value * 1e9)
+    with pytest.raises(UserError, match=r"to_image/kernel holds values beyond 65504"):
+        save_pretrained(generator, tmp_path / "large", half=True)
+    assert not (tmp_path / "large").exists()
 
 
 def test_a_run_that_recorded_little(run_folder: Path, tmp_path: Path) -> None:

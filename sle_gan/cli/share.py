@@ -45,6 +45,7 @@ def make_parser() -> Parser:
         action="store_true",
         help="share it too, so that others can train on; it knows more of the training pictures than the generator",
     )
+    what.add_argument("--half", action="store_true", help="store the weights in float16: half the size")
     what.add_argument(
         "--license", metavar="ID", help="of the weights, e.g. cc-by-4.0, cc0-1.0, mit, other (default: unknown)"
     )
@@ -104,6 +105,7 @@ def _save(arguments: argparse.Namespace, source: str | Path, folder: Path) -> No
         license=arguments.license,
         last=arguments.last,
         discriminator=arguments.discriminator,
+        half=arguments.half,
         override=arguments.override,
         repository=arguments.push,
     )
@@ -149,7 +151,7 @@ def _check(arguments: argparse.Namespace) -> str | Path | None:
         run = Path(arguments.output_folder) / arguments.name
         run_files(run, arguments.last, arguments.discriminator)
         return run
-    given = [flag for flag in ("license", "last", "discriminator", "override") if getattr(arguments, flag)]
+    given = [flag for flag in ("license", "last", "discriminator", "half", "override") if getattr(arguments, flag)]
     if given:
         raise UserError(f"--{given[0]} goes with --name or --weights; the model in --folder is sent as it is")
     if not arguments.push or not arguments.folder:

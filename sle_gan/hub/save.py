@@ -38,6 +38,7 @@ def save_pretrained(
     license: str | None = None,
     last: bool = False,
     discriminator: bool = False,
+    half: bool = False,
     override: bool = False,
     repository: str | None = None,
 ) -> Path:
@@ -53,6 +54,7 @@ def save_pretrained(
         last: of a run with scores, share the newest generator and not the best one.
         discriminator: share the discriminator too, so that others can train on. It knows more of the training
             pictures than the generator does: it has decoders that draw them.
+        half: store the kernels in float16, in half the bytes. They are computed with in float32.
         override: replace a shared model that is in the folder.
         repository: `user/name`, for the card's commands.
 
@@ -78,6 +80,8 @@ def save_pretrained(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
             _copy_weights(source, files, Path(made))
+            if half:
+                _halve(Path(made))
             _describe(Path(made), read_training(files) if files else None, license, repository, folder.name)
             _move(Path(made), folder)
     except OSError as error:
@@ -95,6 +99,13 @@ def _copy_weights(source: Network | str | Path, files: RunFiles | None, folder: 
             shutil.copyfile(path, folder / name)
 
 
+def _halve(folder: Path) -> None:
+    """Before samples are drawn: they show what is shared."""
+    for path in sorted(folder.iterdir()):
+        network, architecture, arrays = weights.read(path)
+        weights.save(path, network, architecture, weights.halved(arrays))
+
+
 def push_to_hub(
     source: Network | str | Path,
     repository: str,
@@ -103,6 +114,7 @@ def push_to_hub(
     license: str | None = None,
     last: bool = False,
     discriminator: bool = False,
+    half: bool = False,
 ) -> Pushed:
     """Shares a generator as a repository on a hub ($HF_ENDPOINT, default huggingface.co).
 
@@ -110,7 +122,7 @@ def push_to_hub(
         source: as in `save_pretrained`; or a folder that it made, which goes as it is, card and all.
         repository: `user/name`; made if it is not there.
         private: visible to you alone.
-        license, last, discriminator: as in `save_pretrained`; for a ready folder they have no meaning.
+        license, last, discriminator, half: as in `save_pretrained`; for a ready folder they have no meaning.
 
     Returns:
         The repository's address, the commit's hash, and whether it is private.
@@ -130,7 +142,15 @@ def push_to_hub(
         return destination.push(Path(source))
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / repository.rpartition("/")[2]
-        save_pretrained(source, folder, license=license, last=last, discriminator=discriminator, repository=repository)
+        save_pretrained(
+            source,
+            folder,
+            license=license,
+            last=last,
+            discriminator=discriminator,
+            half=half,
+            repository=repository,
+        )
         return destination.push(folder)
 
 
