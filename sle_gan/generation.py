@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from sle_gan import engine
 from sle_gan.models.folded import Folded, Stage, TensorOperations, run
 from sle_gan.pictures import pixels
+from sle_gan.seeds import seeded_latents, seeded_noise, slerp
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
 # last group is filled up, because the kernels for different batch sizes differ in the last bits: an image must
@@ -37,6 +39,21 @@ class ImageGenerator(Protocol):
     def latent(self) -> int: ...
     @property
     def noise_sizes(self) -> list[int]: ...
+
+
+class Inputs(NamedTuple):
+    """All that an image is made of.
+
+    Attributes:
+        latents: (latent,) float32.
+        noise: maps (size, size, 1) float32, one for each of the generator's `noise_sizes`.
+        gates: factors (1, 1, G) float32 in place of those that the generator makes of the latents, by the size of the
+            maps that they are for; of none, some or all of the generator's `gate_widths`.
+    """
+
+    latents: np.ndarray
+    noise: list[np.ndarray]
+    gates: Mapping[int, np.ndarray] = MappingProxyType({})
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:
@@ -83,24 +100,6 @@ def postprocess_images(images: Any, dtype: Any = "uint8") -> Any:
     return keras.ops.cast(pixels.to_uint8(images), keras.backend.standardize_dtype(dtype))
 
 
-def seeded_latents(seed: int, latent: int, truncation: float | None = None) -> np.ndarray:
-    """The latent vector (latent,) of an image's seed; with truncation, values beyond it are drawn again.
-
-    Truncation as in BigGAN (arXiv 1809.11096, section 3.1): less variety, more typical images.
-    """
-    random = np.random.default_rng([seed, 0])
-    values = random.standard_normal(latent, dtype=np.float32)
-    while truncation is not None and (outside := np.abs(values) > truncation).any():
-        values[outside] = random.standard_normal(int(outside.sum()), dtype=np.float32)
-    return values
-
-
-def seeded_noise(seed: int, sizes: Sequence[int]) -> list[np.ndarray]:
-    """The noise maps (size, size, 1) of an image's seed, independent of its latents."""
-    random = np.random.default_rng([seed, 1])
-    return [random.standard_normal((size, size, 1), dtype=np.float32) for size in sizes]
-
-
 def generate_images(
     generator: ImageGenerator, seeds: Iterable[int], truncation: float | None = None
 ) -> Iterator[np.ndarray]:
@@ -125,9 +124,9 @@ def generate_images(
         [(4, 64, 64, 3), (1, 64, 64, 3)]
     """
 
-    def inputs() -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    def inputs() -> Iterator[Inputs]:
         for seed in seeds:
-            yield (
+            yield Inputs(
                 seeded_latents(seed, generator.latent, truncation),
                 seeded_noise(seed, generator.noise_sizes),
             )
@@ -135,28 +134,45 @@ def generate_images(
     yield from generate_from(generator, inputs())
 
 
-def generate_from(
-    generator: ImageGenerator, inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]]
-) -> Iterator[np.ndarray]:
-    """Generates images from pairs of a latent vector (latent,) and its noise maps (size, size, 1).
+def generate_from(generator: ImageGenerator, inputs: Iterable[Inputs]) -> Iterator[np.ndarray]:
+    """Generates images from what they are made of; all name gates of the same sizes.
 
     The generator's weights are read when the first images are asked for.
     """
     generate = None
-    for count, latents, noise in _made_ahead(_groups(inputs)):
+    for count, group in _made_ahead(_groups(inputs)):
         generate = generate or _group_function(generator)
-        yield generate(latents, noise)[:count]
+        yield generate(group)[:count]
 
 
-def _groups(
-    inputs: Iterable[tuple[np.ndarray, list[np.ndarray]]],
-) -> Iterator[tuple[int, np.ndarray, list[np.ndarray]]]:
-    """How many images a group has, and the latents and noise maps of `GROUP` images, the last one's repeated."""
+def gates_from(generator: Any, inputs: Iterable[Inputs]) -> Iterator[dict[int, np.ndarray]]:
+    """The gates (1, 1, G) that images are made with, by the size of the maps that they are for.
+
+    Args:
+        generator: with `gate_widths`, a `Folded` or a network that has no such form.
+        inputs: all name gates of the same sizes, which are among the results as they are.
+    """
+    make = None
+    for count, group in _made_ahead(_groups(inputs)):
+        make = make or _gates_function(generator)
+        made = {size: keras.ops.convert_to_numpy(gate) for size, gate in make(group).items()}
+        for i in range(count):
+            yield {size: gate[i] for size, gate in made.items()}
+
+
+def _groups(inputs: Iterable[Inputs]) -> Iterator[tuple[int, Inputs]]:
+    """How many images a group has, and the inputs of `GROUP` images with a batch axis, the last one's repeated."""
     source = iter(inputs)
     while group := list(islice(source, GROUP)):
         padded = group + [group[-1]] * (GROUP - len(group))
-        latents = np.stack([latents for latents, _ in padded])
-        yield len(group), latents, [np.stack(maps) for maps in zip(*(maps for _, maps in padded))]
+        yield (
+            len(group),
+            Inputs(
+                np.stack([each.latents for each in padded]),
+                [np.stack(maps) for maps in zip(*(each.noise for each in padded))],
+                {size: np.stack([each.gates[size] for each in padded]) for size in group[0].gates},
+            ),
+        )
 
 
 def _made_ahead(items: Iterator[Any]) -> Iterator[Any]:
@@ -171,22 +187,35 @@ def _made_ahead(items: Iterator[Any]) -> Iterator[Any]:
             yield item
 
 
-def _group_function(generator: Any) -> Callable[[np.ndarray, list[np.ndarray]], np.ndarray]:
-    """Latents and noise maps of `GROUP` images -> the images (GROUP, R, R, C) uint8."""
+def _group_function(generator: Any) -> Callable[[Inputs], np.ndarray]:
+    """The inputs of `GROUP` images -> the images (GROUP, R, R, C) uint8."""
     if hasattr(generator, "fold"):
         return functools.partial(_generate_folded, generator.fold().on_device())
 
-    def generate(latents: np.ndarray, noise: list[np.ndarray]) -> np.ndarray:
-        return keras.ops.convert_to_numpy(pixels.to_uint8(generator.inference(latents, noise)))
+    def generate(group: Inputs) -> np.ndarray:
+        gates = [dict(group.gates)] if group.gates else []
+        return keras.ops.convert_to_numpy(pixels.to_uint8(generator.inference(group.latents, group.noise, *gates)))
 
     return generate
 
 
-def _generate_folded(folded: Folded, latents: np.ndarray, noise: list[np.ndarray]) -> np.ndarray:
+def _gates_function(generator: Any) -> Callable[[Inputs], dict[int, Any]]:
+    """The inputs of `GROUP` images -> their gates (GROUP, 1, 1, G)."""
+    if not hasattr(generator, "fold"):
+        return lambda group: generator.gates_inference(group.latents, group.noise, dict(group.gates))
+    folded = generator.fold().on_device()
+    count = 1 + max(i for i, stage in enumerate(folded.stages) if stage.excites is not None)
+    stages = folded.stages[:count]
+    noises = sum(stage.noise for stage in stages)
+    compute = _compiled_gates(stages)
+    return lambda group: compute(folded.arrays[:count], group.latents, group.noise[:noises], dict(group.gates))
+
+
+def _generate_folded(folded: Folded, group: Inputs) -> np.ndarray:
     low, high = folded.split(SMALL)
     start, finish = _compiled(low.stages, not high.stages), _compiled(high.stages, True)
-    count = sum(stage.noise for stage in low.stages)
-    x, gates = start(low.arrays, latents, noise[:count], {})
+    count, noise = sum(stage.noise for stage in low.stages), group.noise
+    x, gates = start(low.arrays, group.latents, noise[:count], dict(group.gates))  # all gates are of small maps
     if not high.stages:
         return keras.ops.convert_to_numpy(x)
     together = TOGETHER_ON_CPU if engine.on_cpu() else GROUP
@@ -207,13 +236,32 @@ def _generate_folded(folded: Folded, latents: np.ndarray, noise: list[np.ndarray
 def _compiled(stages: tuple[Stage, ...], last: bool) -> Callable[..., Any]:
     """(arrays, x, noises, gates) -> what `run` returns, with images (B, R, R, C) uint8 if these are the last stages.
 
+    The gates are those that earlier stages left, and those to use in place of what these stages would make.
+
     Compiled for the architecture, not for the weights: those of a training run change between its previews.
     """
     operations = TensorOperations()
 
     def compute(arrays: Any, x: Any, noises: Any, gates: Any) -> Any:
-        y, gates = run(operations, stages, arrays, x, noises, gates)
-        return (pixels.to_uint8(y) if last else y), gates
+        y, left = run(operations, stages, arrays, x, noises, gates, lambda size, made: gates.get(size, made))
+        return (pixels.to_uint8(y) if last else y), left
+
+    return engine.compile_function(compute)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled_gates(stages: tuple[Stage, ...]) -> Callable[..., Any]:
+    """(arrays, latents, noises, gates) -> the gates that the stages make, or those given in their place."""
+
+    def compute(arrays: Any, latents: Any, noises: Any, given: Any) -> dict[int, Any]:
+        used: dict[int, Any] = {}
+
+        def steer(size: int, made: Any) -> Any:
+            used[size] = given.get(size, made)
+            return used[size]
+
+        run(TensorOperations(), stages, arrays, latents, noises, given, steer)
+        return used
 
     return engine.compile_function(compute)
 
@@ -234,23 +282,8 @@ def interpolation(
     keys = [seeded_latents(seed, generator.latent, truncation) for seed in seeds]
     noise = seeded_noise(seeds[0], generator.noise_sizes)
     path = (
-        (slerp(start, end, frame / frames), noise)
+        Inputs(slerp(start, end, frame / frames), noise)
         for start, end in zip(keys, keys[1:] + keys[:1])
         for frame in range(frames)
     )
     yield from generate_from(generator, path)
-
-
-def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
-    """Spherical interpolation between two vectors, t in 0..1; their lengths are interpolated linearly.
-
-    A straight line between two Gaussian vectors passes shorter ones than a Gaussian ever gives.
-    """
-    lengths = np.linalg.norm(start), np.linalg.norm(end)
-    cosine = np.clip(np.dot(start / lengths[0], end / lengths[1]), -1.0, 1.0)
-    angle = np.arccos(cosine)
-    if np.sin(angle) < 1e-6:
-        return (start + t * (end - start)).astype(np.float32)
-    weights_ = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
-    direction = weights_[0] * start / lengths[0] + weights_[1] * end / lengths[1]
-    return (direction * (lengths[0] + t * (lengths[1] - lengths[0]))).astype(np.float32)

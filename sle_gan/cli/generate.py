@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.errors import UserError, counted
@@ -14,6 +15,10 @@ from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from sle_gan.latents.directions import Move
+    from sle_gan.latents.points import Point
     from sle_gan.weights import StoredNetwork
 
 EXAMPLES = """\
@@ -21,6 +26,7 @@ examples:
   sle-gan generate --weights generator_weights.h5 --count 64 --output-folder out
   sle-gan generate --weights generator_weights.h5 --count 25 --grid grid.png
   sle-gan generate --weights generator_weights.h5 --interpolate 8 --video loop.gif
+  sle-gan generate --weights generator_weights.h5 --direction 3:+2 --grid moved.png
   sle-gan generate --model user/flowers --revision main --grid grid.png
   sle-gan generate --weights generator_weights.h5 --export onnx --output generator.onnx
   sle-gan generate --weights generator_weights.h5 --export saved_model --output generator
@@ -34,8 +40,26 @@ def make_parser() -> Parser:
     parser.add_argument("--weights", type=user_path, metavar="MODEL", help=f"the generator: {REFERENCES}")
     parser.add_argument("--model", type=user_path, metavar="MODEL", help="the same as --weights; give one of them")
     parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
-    parser.add_argument("--count", type=_at_least(1), default=16, metavar="N", help="how many (default 16)")
-    parser.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the first one (default 0)")
+    parser.add_argument("--count", type=_at_least(1), metavar="N", help="how many (default 16)")
+    parser.add_argument("--seed", type=_at_least(0), metavar="N", help="of the first one (default 0)")
+    parser.add_argument(
+        "--latents",
+        type=user_path,
+        metavar="FILE",
+        help="instead of seeds: the latents of this file (.npz), such as sle-gan explore writes",
+    )
+    parser.add_argument(
+        "--direction",
+        action="append",
+        metavar="K:X",
+        help="move every picture by X along direction K, e.g. 3:+2; may be given again",
+    )
+    parser.add_argument(
+        "--directions",
+        type=user_path,
+        metavar="FILE",
+        help="with --direction: from sle-gan explore directions --save (default: the closed form of the first layer)",
+    )
     parser.add_argument(
         "--output-folder", type=user_path, metavar="DIR", help="write each picture as a PNG into this folder"
     )
@@ -74,16 +98,19 @@ def main(argv: list[str]) -> None:
     arguments = make_parser().parse_args(argv)
     _check(arguments)
     stored = _open_generator(arguments)
+    steering = _read_steering(arguments, stored)
     import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
 
     from sle_gan import generation
+    from sle_gan.latents.points import check_gates, images_of
     from sle_gan.models.building import fold_network
     from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
     generator = fold_network(stored)
     del stored  # of a PyTorch file it holds all arrays
+    check_gates(steering.points, generator, "--latents")
     _make_folders(arguments)
     if arguments.export:
         from sle_gan.export.exporter import export
@@ -91,7 +118,8 @@ def main(argv: list[str]) -> None:
         export(generator, arguments.export, arguments.output)
         print(f"wrote {arguments.output}: latents (B, {generator.latent}) float32 -> images uint8")
     if arguments.video:
-        seeds = range(arguments.seed, arguments.seed + arguments.interpolate)
+        first = arguments.seed or 0
+        seeds = range(first, first + arguments.interpolate)
         groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation)
         frames = itertools.chain.from_iterable(groups)
         total = arguments.interpolate * arguments.frames
@@ -99,19 +127,77 @@ def main(argv: list[str]) -> None:
         print(f"wrote {counted(count, 'frame')} to {arguments.video}")
     if not arguments.output_folder and not arguments.grid:
         return
-    seeds = range(arguments.seed, arguments.seed + arguments.count)
-    images = itertools.chain.from_iterable(generation.generate_images(generator, seeds, arguments.truncation))
+    count, images = steering.count, images_of(generator, steering.all_points(generator))
     kept = []
-    for seed, image in zip(seeds, tqdm(images, total=arguments.count, unit="img", delay=2)):
+    for seed, image in zip(itertools.count(steering.first), tqdm(images, total=count, unit="img", delay=2)):
         if arguments.output_folder:
             save_png(image, Path(arguments.output_folder) / f"{seed:06d}.png")
         if arguments.grid:
             kept.append(image)
     if arguments.output_folder:
-        print(f"wrote {counted(arguments.count, 'picture')} to {arguments.output_folder}")
+        print(f"wrote {counted(count, 'picture')} to {arguments.output_folder}")
     if arguments.grid:
         save_picture(make_grid(np.stack(kept)), arguments.grid)
-        print(f"wrote a grid of {counted(arguments.count, 'picture')} to {arguments.grid}")
+        print(f"wrote a grid of {counted(count, 'picture')} to {arguments.grid}")
+
+
+class Steering(NamedTuple):
+    """The pictures that are to be made.
+
+    Attributes:
+        points: those of --latents; none where pictures come from seeds.
+        seeds: else.
+        truncation: of seeds.
+        moves: of --direction.
+        directions: those of --directions; None for the closed form of the generator's first layer.
+    """
+
+    points: Sequence[Point]
+    seeds: range
+    truncation: float | None
+    moves: Sequence[Move]
+    directions: np.ndarray | None
+
+    @property
+    def count(self) -> int:
+        return len(self.points) or len(self.seeds)
+
+    @property
+    def first(self) -> int:
+        """What the first picture's file is called after."""
+        return 0 if self.points else self.seeds[0]
+
+    def all_points(self, generator: Any) -> Iterator[Point]:
+        """Each picture's point, after all moves."""
+        from sle_gan.latents.directions import find, moved
+        from sle_gan.latents.points import Point
+        from sle_gan.seeds import seeded_latents
+
+        directions = self.directions
+        if self.moves and directions is None:
+            directions = find(generator, "closed-form", max(move.direction for move in self.moves))
+        points = self.points or (
+            Point(seeded_latents(seed, generator.latent, self.truncation), seed) for seed in self.seeds
+        )
+        for point in points:
+            yield point if directions is None else moved(point, directions, self.moves)
+
+
+def _read_steering(arguments: argparse.Namespace, stored: StoredNetwork) -> Steering:
+    """What the flags say of the pictures to make, with the files that they name.
+
+    Raises:
+        UserError: if a file is not of this generator, or there is no direction of that number.
+    """
+    from sle_gan.latents.directions import Move, check_moves, read_directions
+    from sle_gan.latents.points import read_points
+
+    latent, first = stored.architecture["latent"], arguments.seed or 0
+    points = read_points(arguments.latents, latent, "--latents") if arguments.latents else []
+    directions = read_directions(arguments.directions, latent, "--directions") if arguments.directions else None
+    moves = [Move.parse(text) for text in arguments.direction or ()]
+    check_moves(moves, latent if directions is None else len(directions))
+    return Steering(points, range(first, first + (arguments.count or 16)), arguments.truncation, moves, directions)
 
 
 def _open_generator(arguments: argparse.Namespace) -> StoredNetwork:
@@ -127,6 +213,16 @@ def _check(arguments: argparse.Namespace) -> None:
     """Raises a UserError for flags that do not go together and places that cannot be written."""
     if bool(arguments.weights) == bool(arguments.model):
         raise UserError("give either --weights FILE or --model FOLDER_OR_REPOSITORY")
+    given = (("--count", arguments.count), ("--seed", arguments.seed), ("--truncation", arguments.truncation))
+    for flag, value in given:
+        if arguments.latents and value is not None:
+            raise UserError(f"{flag} {value} goes with seeds; --latents {arguments.latents} makes each of its pictures")
+    if (arguments.latents or arguments.direction) and not (arguments.grid or arguments.output_folder):
+        raise UserError("--latents and --direction make pictures: give --output-folder DIR or --grid FILE")
+    if (arguments.latents or arguments.direction) and arguments.video:
+        raise UserError("--video goes from seed to seed, and takes no --latents and --direction; see explore walk")
+    if arguments.directions and not arguments.direction:
+        raise UserError(f"--directions {arguments.directions} goes with --direction NUMBER:LENGTH, such as 3:+2")
     if arguments.revision and not arguments.model:
         raise UserError(f"--revision {arguments.revision} goes with --model USER/NAME")
     if bool(arguments.interpolate) != bool(arguments.video):

@@ -11,7 +11,7 @@ The last step of upsampling in its form `box` is a part of that pass (`sle_gan.m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -73,6 +73,14 @@ class Folded(NamedTuple):
         """Sides of the noise maps that `run` takes."""
         return [stage.size for stage in self.stages if stage.noise]
 
+    @property
+    def gate_widths(self) -> dict[int, int]:
+        """Channels of the maps that are multiplied with gates, which smaller maps give, by the maps' sides."""
+        gates = {
+            stage.excites: own["excite"].shape[-1] for stage, own in zip(self.stages, self.arrays) if stage.excites
+        }
+        return dict(sorted(gates.items()))
+
     def fold(self) -> Folded:
         """Itself: it can stand in for the network where pictures are generated."""
         return self
@@ -114,6 +122,7 @@ def run(
     x: Any,
     noises: Iterable[Any],
     gates: Mapping[int, Any] | None = None,
+    steer: Callable[[int, Any], Any] | None = None,
 ) -> tuple[Any, dict[int, Any]]:
     """Passes latents, or the maps that earlier stages left, through stages.
 
@@ -123,6 +132,7 @@ def run(
         x: latents (B, latent), or maps (B, H, W, C).
         noises: one map (B or 1, size, size, 1) for each stage that has noise.
         gates: what earlier stages left, by the size of the maps that they are for.
+        steer: what to use in place of a gate, from the size of the maps that it is for and the gate.
 
     Returns:
         The last stage's maps, or images before rounding; and the gates for stages to come.
@@ -134,7 +144,8 @@ def run(
         gate = gates.pop(stage.size) if stage.gated else None
         x = do.finish(x, stage, own, noise, gate)
         if stage.excites is not None:
-            gates[stage.excites] = do.gate(x, stage.size, own["squeeze"], own["excite"])
+            made = do.gate(x, stage.size, own["squeeze"], own["excite"])
+            gates[stage.excites] = made if steer is None else steer(stage.excites, made)
     return x, gates
 
 

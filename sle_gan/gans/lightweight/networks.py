@@ -7,12 +7,15 @@ of that code work in 0..1; ours take and give images in (-1, 1), as all of this 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
+from sle_gan import engine
 from sle_gan.gans.lightweight.kernels import GATES
 from sle_gan.gans.lightweight.layers import (
     Decoder,
@@ -31,7 +34,7 @@ from sle_gan.gans.lightweight.layers import (
 )
 from sle_gan.gans.lightweight.widths import FULL_WIDTH, discriminator_widths, generator_widths
 from sle_gan.gans.slegan.discriminator import crop_part
-from sle_gan.models.layers import Shape, downsample_nearest, gated_linear_unit, pool_to
+from sle_gan.models.layers import BatchNorm, Shape, downsample_nearest, gated_linear_unit, pool_to
 from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_nearest
 
@@ -54,7 +57,8 @@ class LightweightGenerator(Network):
         antialias: blur after upsampling.
 
     Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, R, R, channels) float32, trained to be in
-    (-1, 1) but without a limit. No noise is injected: `noise` and `noise_sizes` are empty.
+    (-1, 1) but without a limit. No noise is injected: `noise` and `noise_sizes` are empty. `gates` replaces factors of
+    the gates, (B, 1, 1, C) by the size of the maps that they are for; with `only_gates` the call returns all of them.
 
     Raises:
         ValueError: for an argument that no network has.
@@ -118,7 +122,34 @@ class LightweightGenerator(Network):
         self.to_image.build((None, None, None, self.widths[self.output_resolution]))
         self.built = True
 
-    def call(self, latents: Any, noise: Sequence[Any] = (), training: bool | None = None) -> Any:
+    @property
+    def gate_widths(self) -> dict[int, int]:
+        """Channels of the maps that are multiplied with gates, which smaller maps give, by the maps' sides."""
+        return {GATES[int(low)]: self.widths[GATES[int(low)]] for low in self.gates}
+
+    def first_layer(self) -> tuple[np.ndarray, np.ndarray, Literal["glu"], bool]:
+        """See `sle_gan.latents.directions.FirstLayer`; batch norm is folded in."""
+        numbers = [ops.convert_to_numpy(variable.value) for variable in (self.project.kernel, self.project.bias)]
+        gamma, beta, mean, variance = (
+            ops.convert_to_numpy(variable.value)
+            for variable in (self.norm.gamma, self.norm.beta, self.norm.moving_mean, self.norm.moving_variance)
+        )
+        scale = gamma / np.sqrt(variance + np.float32(BatchNorm.epsilon))
+        return numbers[0] * scale, (numbers[1] - mean) * scale + beta, "glu", True
+
+    @functools.cached_property
+    def gates_inference(self) -> Callable[..., Any]:
+        """Latents, noise and given gates -> all gates (B, 1, 1, C) by size, compiled."""
+        return engine.compile_inference(self, only_gates=True)
+
+    def call(
+        self,
+        latents: Any,
+        noise: Sequence[Any] = (),
+        gates: Mapping[int, Any] | None = None,
+        only_gates: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         if noise:
             raise ValueError(f"a lightweight GAN's generator takes no noise maps; received {len(noise)}")
         x = self.project(ops.reshape(latents, (-1, self.latent)))  # (B, 4, 4, 2 latent)
@@ -129,9 +160,12 @@ class LightweightGenerator(Network):
                 x = self.attentions[str(side // 2)](x)
             x = self.ups[str(side)](x, training=training)  # (B, side, side, widths[side])
             if str(side) in self.gates:
-                factors[GATES[side]] = self.gates[str(side)](x)
+                target = GATES[side]
+                factors[target] = gates[target] if gates and target in gates else self.gates[str(side)](x)
             if side in factors:
                 x = x * factors[side]
+        if only_gates:
+            return factors
         return from_unit(ops.cast(self.to_image(x), keras.config.floatx()))
 
     def get_config(self) -> dict[str, Any]:

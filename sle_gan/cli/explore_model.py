@@ -1,0 +1,103 @@
+"""What the subcommands of `sle-gan explore` share: the generator, and the points that a user means."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sle_gan.cli.common import REFERENCES, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.errors import UserError
+from sle_gan.hub import open_model
+from sle_gan.storage.paths import check_output_file
+
+if TYPE_CHECKING:
+    from sle_gan.latents.points import Point
+    from sle_gan.weights import StoredNetwork
+
+POINTS = "seeds such as 0,3,7-9, or a file of latents (.npz)"
+
+
+def add_model_flags(parser: Any) -> None:
+    parser.add_argument("--model", type=user_path, required=True, metavar="MODEL", help=f"the generator: {REFERENCES}")
+    parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
+    add_engine_flag(parser)
+
+
+def open_generator(arguments: argparse.Namespace) -> StoredNetwork:
+    """The generator of --model; says which commit a repository is at."""
+    model = open_model(arguments.model, "--model", arguments.revision)
+    if model.commit:
+        print(f"{arguments.model} is at commit {model.commit}")
+    return model.generator()
+
+
+def points(stored: StoredNetwork, text: str, flag: str, most: int, truncation: float | None = None) -> list[Point]:
+    """The points that a flag's text means.
+
+    Raises:
+        UserError: if it means none of this generator, or more than `most`.
+    """
+    from sle_gan.latents.points import points_of
+
+    found = points_of(text, stored.architecture["latent"], flag, truncation)
+    if len(found) > most:
+        raise UserError(f"{flag} {text} are {len(found):,} pictures; expected at most {most}")
+    return found
+
+
+def load(stored: StoredNetwork, engine: str, **checked: list[Point]) -> Any:
+    """Starts the engine and builds the generator.
+
+    Args:
+        checked: points by the flag that they were given with; their gates must be the generator's.
+    """
+    import_engine_to_compute(engine)
+    from sle_gan.latents.points import check_gates
+    from sle_gan.models.building import fold_network
+
+    generator = fold_network(stored)
+    for flag, given in checked.items():
+        check_gates(given, generator, f"--{flag.replace('_', '-')}")
+    return generator
+
+
+def check_picture(flag: str, file: str | None) -> None:
+    """Raises a UserError unless a picture of that name can be written."""
+    from sle_gan.pictures import check_suffix
+
+    if file:
+        check_suffix(flag, file)
+        check_output_file(flag, file, parents=True)
+
+
+def check_npz(flag: str, file: str | None) -> None:
+    """Raises a UserError unless an .npz of that name can be written."""
+    if file and Path(file).suffix.lower() != ".npz":
+        raise UserError(f"{flag} {file}: expected a name that ends in .npz")
+    if file:
+        check_output_file(flag, file, parents=True)
+
+
+def made_folder(file: str) -> str:
+    """The file's name, with the folders above it made."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def number(low: float, high: float, whole: bool = False) -> Callable[[str], float]:
+    """The type of a flag that takes a number within limits."""
+
+    def parse(text: str) -> float:
+        try:
+            value = int(text) if whole else float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            kind = "whole number" if whole else "number"
+            raise argparse.ArgumentTypeError(f"{text} is no {kind} from {low:g} to {high:g}")
+        return value
+
+    return parse

@@ -1,0 +1,40 @@
+"""Latent vectors and noise maps of seeds, and the way from one vector to another: with NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def seeded_latents(seed: int, latent: int, truncation: float | None = None) -> np.ndarray:
+    """The latent vector (latent,) of an image's seed; with truncation, values beyond it are drawn again.
+
+    Truncation as in BigGAN (arXiv 1809.11096, section 3.1): less variety, more typical images.
+    """
+    random = np.random.default_rng([seed, 0])
+    values = random.standard_normal(latent, dtype=np.float32)
+    while truncation is not None and (outside := np.abs(values) > truncation).any():
+        values[outside] = random.standard_normal(int(outside.sum()), dtype=np.float32)
+    return values
+
+
+def seeded_noise(seed: int, sizes: Sequence[int]) -> list[np.ndarray]:
+    """The noise maps (size, size, 1) of an image's seed, independent of its latents."""
+    random = np.random.default_rng([seed, 1])
+    return [random.standard_normal((size, size, 1), dtype=np.float32) for size in sizes]
+
+
+def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:
+    """Spherical interpolation between two vectors, t in 0..1; their lengths are interpolated linearly.
+
+    A straight line between two Gaussian vectors passes shorter ones than a Gaussian ever gives.
+    """
+    lengths = np.linalg.norm(start), np.linalg.norm(end)
+    cosine = np.clip(np.dot(start / lengths[0], end / lengths[1]), -1.0, 1.0)
+    angle = np.arccos(cosine)
+    if np.sin(angle) < 1e-6:
+        return (start + t * (end - start)).astype(np.float32)
+    weights_ = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
+    direction = weights_[0] * start / lengths[0] + weights_[1] * end / lengths[1]
+    return (direction * (lengths[0] + t * (lengths[1] - lengths[0]))).astype(np.float32)
