@@ -11,6 +11,9 @@ from PIL import Image
 from test_folded import used
 
 from sle_gan import Generator
+from sle_gan.errors import UserError
+from sle_gan.pictures import save_png
+from sle_gan.pictures.videos import check_video, save_video
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,78 @@ def test_mixes_and_moves_are_made_again_by_generate(weights_file: Path, tmp_path
     a, b = (picture(tmp_path / name / "000001.png") for name in "ab")
     np.testing.assert_array_equal(a, b)  # the closed form is the default
     assert np.abs(a.astype(int) - picture(out / "000000.png")).max() > 1  # seed 1 with its own style, not moved
+
+
+def test_a_walk_lasts_its_seconds(weights_file: Path, tmp_path: Path) -> None:
+    video = tmp_path / "new" / "walk.webp"
+    result = run("explore", "walk", "--model", weights_file, "--through", "3,4", "--seconds", 0.5, "--fps", 20,
+                 "--way", "ping-pong", "--video", video)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    count, milliseconds = lasts(video)  # frames that differ by a level or two become one
+    assert 1 < count <= 10 and milliseconds == 500
+
+
+def test_a_film_of_a_runs_grids(tmp_path: Path) -> None:
+    samples = tmp_path / "run" / "samples"
+    samples.mkdir(parents=True)
+    for step, value in ((1000, 0), (2000, 100), (10_000_000_00, 250)):
+        save_png(np.full((65, 64, 3), value, np.uint8), samples / f"samples_{step:08d}.png")
+    save_png(np.zeros((9, 9, 3), np.uint8), samples / "reconstructions_00001000.png")
+    film = ("explore", "film", "--run", tmp_path / "run", "--seconds", 1, "--fps", 10, "--video", tmp_path / "f.gif")
+    result = run(*film)
+    assert result.returncode == 0 and "3 grids in 10 frames" in result.stdout, result.stderr
+    with Image.open(tmp_path / "f.gif") as gif:
+        values = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            values.append(np.asarray(gif.convert("RGB"))[10, 10, 0])
+        assert gif.size == (64, 65 + 24)
+    assert values == sorted(values) and values[0] < 5 and values[-1] > 245
+    assert_refused(run(*film, "--grid", "none"), "none", "samples, reconstructions")
+    (samples / "samples_00003000.png").write_text("no picture")
+    assert_refused(run(*film), "samples_00003000.png")
+
+
+def lasts(path: Path) -> tuple[int, int]:
+    """Frames and milliseconds."""
+    with Image.open(path) as video:
+        total = 0
+        for frame in range(video.n_frames):
+            video.seek(frame)
+            video.load()  # a WebP knows a frame's duration when it is decoded
+            total += video.info["duration"]
+        return video.n_frames, total
+
+
+@pytest.mark.parametrize("channels", (1, 3, 4))
+@pytest.mark.parametrize("suffix", (".gif", ".webp", ".mp4"))
+def test_animations(channels: int, suffix: str, tmp_path: Path) -> None:
+    frames = [np.full((17, 16, channels), 12 * i, np.uint8) for i in range(12)]
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".mp4":
+        av = pytest.importorskip("av", reason="PyAV is not installed; pip install 'sle-gan[video]'")
+    assert save_video(iter(frames), path, 24) == 12
+    if suffix != ".mp4":
+        assert lasts(path) == (12, 500)
+        return
+    with av.open(str(path)) as container:
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == 24
+    assert len(decoded) == 12 and decoded[0].shape == (18, 16, 3)
+    if channels != 4:  # in a picture whose alpha is its brightness, what is seen is another question
+        assert np.abs(decoded[6].astype(int) - 72).max() < 8
+
+
+def test_animations_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.gif, \.webp, \.mp4"):
+        check_video("--video", "a.avi", 25)
+    with pytest.raises(UserError, match="at most 50"):
+        check_video("--video", "a.gif", 60)
+    with pytest.raises(ValueError, match="at least one frame"):
+        save_video([], tmp_path / "a.gif")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"sle-gan\[video\]"):
+        check_video("--video", "a.mp4", 25)
 
 
 def test_refused_in_one_line(weights_file: Path, tmp_path: Path) -> None:

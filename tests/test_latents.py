@@ -36,6 +36,7 @@ from sle_gan.latents.points import (
     read_points,
     save_points,
 )
+from sle_gan.latents.walks import EASINGS, WAYS, walk
 from sle_gan.models.folded import TensorOperations, run
 from sle_gan.seeds import seeded_latents
 
@@ -244,3 +245,34 @@ def test_directions_come_back_and_move_points(tmp_path: Path) -> None:
     np.testing.assert_allclose(there.latents, point.latents + 2 * directions[2] - directions[0], rtol=1e-5)
     with pytest.raises(UserError, match="K, 8"):
         read_directions(tmp_path / "directions.npz", 8, "--directions")
+
+
+@given(st.integers(2, 5), st.integers(2, 60), st.sampled_from(WAYS), st.sampled_from(sorted(EASINGS)))
+def test_a_walk_has_its_frames_and_starts_at_its_first_point(count: int, frames: int, way: str, easing: str) -> None:
+    through = points(*range(count))
+    places = list(walk(through, frames, way, easing))
+    assert len(places) == frames and {place.noise_seed for place in places} == {0}
+    np.testing.assert_array_equal(places[0].latents, through[0].latents)
+    if way == "once":
+        np.testing.assert_array_equal(places[-1].latents, through[-1].latents)
+
+
+@pytest.mark.parametrize("easing", EASINGS)
+def test_a_walk_passes_every_point_in_time(easing: str) -> None:
+    through = points(1, 2, 3)
+    for way, order in (("loop", (0, 1, 2)), ("ping-pong", (0, 1, 2, 1))):
+        places = list(walk(through, 10 * len(order), way, easing))
+        for i, key in enumerate(order):
+            np.testing.assert_array_equal(places[10 * i].latents, through[key].latents)
+        lengths = np.diff([place.latents for place in [*places, places[0]]], axis=0)
+        assert np.linalg.norm(lengths, axis=1).max() < 3  # no jump, at the loop's end neither
+    ends = [EASINGS[easing](t) for t in np.linspace(0, 1, 50)]
+    assert ends[0] == 0 and ends[-1] == pytest.approx(1) and (np.diff(ends) >= 0).all()
+
+
+def test_a_walk_takes_gates_along() -> None:
+    first, second = (
+        point._replace(gates={64: np.full(2, value, np.float32)}) for point, value in zip(points(1, 2), (0.2, 0.6))
+    )
+    middle = list(walk([first, second], 3, "once"))[1]
+    np.testing.assert_allclose(middle.gates[64], 0.4)

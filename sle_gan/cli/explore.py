@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from sle_gan.cli import explore_directions, explore_mix
+from sle_gan.cli import explore_directions, explore_film, explore_mix, explore_walk
 from sle_gan.cli.common import Parser
 
 EXAMPLES = """\
 examples:
   sle-gan explore mix --model runs/flowers --contents 0-5 --styles 10-15 --sheet mix.png
   sle-gan explore directions --model runs/flowers --count 10 --sheet directions.png --save directions.npz
+  sle-gan explore walk --model runs/flowers --through 3,14,15 --way ping-pong --seconds 6 --video walk.webp
+  sle-gan explore film --run runs/flowers --video film.mp4
 
 A picture is meant by its seed, as in sle-gan generate, or by a file of latents (.npz) that a subcommand has written;
 sle-gan generate --latents FILE makes its pictures at full size. sle-gan explore SUBCOMMAND --help lists its flags.
@@ -18,6 +20,8 @@ sle-gan generate --latents FILE makes its pictures at full size. sle-gan explore
 SUBCOMMANDS = {
     "mix": (explore_mix, "the content of one picture with the style of another, as a grid"),
     "directions": (explore_directions, "the directions in which pictures change most, as a sheet and a file"),
+    "walk": (explore_walk, "an animation from picture to picture"),
+    "film": (explore_film, "the grids that a run drew while it trained, as an animation"),
 }
 
 

@@ -81,6 +81,35 @@ def check_npz(flag: str, file: str | None) -> None:
         check_output_file(flag, file, parents=True)
 
 
+def add_video_flags(parser: Any) -> None:
+    parser.add_argument(
+        "--video",
+        type=user_path,
+        required=True,
+        metavar="FILE",
+        help="the animation, a .gif, .webp or .mp4 (the last with the extra video)",
+    )
+    parser.add_argument(
+        "--seconds", type=number(0.1, 600), default=8.0, metavar="X", help="that it lasts (default %(default)g)"
+    )
+    parser.add_argument(
+        "--fps", type=number(1, 60, True), default=25, metavar="N", help="frames a second (default %(default)s)"
+    )
+
+
+def frame_count(arguments: argparse.Namespace) -> int:
+    """The frames of `add_video_flags`, at least two."""
+    return max(2, round(arguments.seconds * arguments.fps))
+
+
+def check_video_flags(arguments: argparse.Namespace) -> None:
+    """Raises a UserError unless the animation can be written."""
+    from sle_gan.pictures.videos import check_video
+
+    check_video("--video", arguments.video, arguments.fps)
+    check_output_file("--video", arguments.video, parents=True)
+
+
 def made_folder(file: str) -> str:
     """The file's name, with the folders above it made."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)

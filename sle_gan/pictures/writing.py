@@ -81,13 +81,16 @@ def save_gif(frames: Iterable[np.ndarray], path: str | Path, frames_per_second: 
     pictures: Sequence[Any] = [
         to_pillow(frame).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE) for frame in frames
     ]
+    # Whole hundredths of a second, of which the sum is right.
+    ends = [10 * round(100 * (i + 1) / frames_per_second) for i in range(len(pictures))]
+    durations = [end - start for start, end in zip([0, *ends], ends)]
     with atomic_path(path) as temporary:
         pictures[0].save(
             temporary,
             format="GIF",
             save_all=True,
             append_images=pictures[1:],
-            duration=round(1000 / frames_per_second),
+            duration=durations,
             loop=0,
         )
     return len(pictures)
