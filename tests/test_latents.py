@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 from test_folded import used
+from tiny_features import TinyMaps
 
 from sle_gan import Generator, engine
 from sle_gan.errors import UserError
@@ -36,6 +37,7 @@ from sle_gan.latents.points import (
     read_points,
     save_points,
 )
+from sle_gan.latents.projection import Search, film, project
 from sle_gan.latents.walks import EASINGS, WAYS, walk
 from sle_gan.models.folded import TensorOperations, run
 from sle_gan.seeds import seeded_latents
@@ -276,3 +278,40 @@ def test_a_walk_takes_gates_along() -> None:
     )
     middle = list(walk([first, second], 3, "once"))[1]
     np.testing.assert_allclose(middle.gates[64], 0.4)
+
+
+@pytest.mark.parametrize("network", LAYERS, ids=lambda network: type(network).__name__)
+def test_the_search_comes_nearer_and_the_film_says_so(network) -> None:
+    network = network.fold() if hasattr(network, "fold") else network
+    (picture,) = images_of(network, points(123))
+    search = Search(candidates=6, starts=2, steps=24, gates=bool(network.gate_widths), noise_seed=123)
+    seen = []
+    history = project(network, TinyMaps(), picture, search, seen.append)
+    assert len(seen) == search.rounds == (39 if network.gate_widths else 27)
+    assert seen == sorted(seen, reverse=True) and seen[-1] == history[-1].distance
+    assert history[-1].distance < 0.7 * history[0].distance
+    assert history[-1].point.noise_seed == 123
+    frames = [found.distance for found in film(history, 10)]
+    assert len(frames) == 10 and frames == sorted(frames, reverse=True)
+    assert (frames[0], frames[-1]) == (history[0].distance, history[-1].distance)
+
+
+def test_a_search_that_comes_no_nearer_ends() -> None:
+    network = used(DCGANGenerator(32, width=8, latent=16)).fold()
+    (picture,) = images_of(network, points(0))
+    seen = []
+    # The first candidate is the picture itself.
+    search = Search(candidates=1, starts=1, steps=50, patience=3, rate=0.001)
+    history = project(network, TinyMaps(), picture, search, seen.append)
+    assert history[0].distance < 1e-3 and len(seen) < 50
+
+
+@pytest.mark.slow
+def test_a_generated_picture_is_found_again() -> None:
+    network = used(Generator(64, width=8, latent=16)).fold()
+    found = []
+    for seed in range(1000, 1010):
+        (picture,) = images_of(network, points(seed))
+        history = project(network, TinyMaps(), picture, Search(noise_seed=seed))
+        found.append(history[-1].distance / history[0].distance)
+    assert max(found) < 0.1, found

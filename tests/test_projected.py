@@ -17,7 +17,8 @@ from tiny_features import TinyMaps
 from sle_gan import ProjectedConfig, engine
 from sle_gan.engine import RandomStream
 from sle_gan.errors import UserError
-from sle_gan.gans.projected.gan import SCALES, ProjectedGAN, to_rgb
+from sle_gan.gans.projected.gan import SCALES, ProjectedGAN
+from sle_gan.pictures.pixels import to_rgb
 from sle_gan.training.curves import arrange
 from sle_gan.training.run import _check_constants
 from sle_gan.training.step import compile_step

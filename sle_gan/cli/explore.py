@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sle_gan.cli import explore_directions, explore_film, explore_mix, explore_walk
+from sle_gan.cli import explore_directions, explore_film, explore_mix, explore_project, explore_walk
 from sle_gan.cli.common import Parser
 
 EXAMPLES = """\
@@ -13,6 +13,7 @@ examples:
   sle-gan explore directions --model runs/flowers --count 10 --sheet directions.png --save directions.npz
   sle-gan explore walk --model runs/flowers --through 3,14,15 --way ping-pong --seconds 6 --video walk.webp
   sle-gan explore film --run runs/flowers --video film.mp4
+  sle-gan explore project --model runs/flowers --photo rose.jpg --save rose.npz --picture found.png --video rose.gif
 
 A picture is meant by its seed, as in sle-gan generate, or by a file of latents (.npz) that a subcommand has written;
 sle-gan generate --latents FILE makes its pictures at full size. sle-gan explore SUBCOMMAND --help lists its flags.
@@ -22,6 +23,7 @@ SUBCOMMANDS = {
     "directions": (explore_directions, "the directions in which pictures change most, as a sheet and a file"),
     "walk": (explore_walk, "an animation from picture to picture"),
     "film": (explore_film, "the grids that a run drew while it trained, as an animation"),
+    "project": (explore_project, "a photo found in the generator: its latents, their picture, a film of the search"),
 }
 
 

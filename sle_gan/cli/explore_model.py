@@ -81,11 +81,11 @@ def check_npz(flag: str, file: str | None) -> None:
         check_output_file(flag, file, parents=True)
 
 
-def add_video_flags(parser: Any) -> None:
+def add_video_flags(parser: Any, required: bool = True) -> None:
     parser.add_argument(
         "--video",
         type=user_path,
-        required=True,
+        required=required,
         metavar="FILE",
         help="the animation, a .gif, .webp or .mp4 (the last with the extra video)",
     )

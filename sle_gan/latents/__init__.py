@@ -6,6 +6,7 @@
 | `mixing` | the content of one picture with the style of another |
 | `directions` | where pictures change most, and moves along it |
 | `walks` | the way from point to point, as frames |
+| `projection` | a picture's latents, and gates, found by optimisation |
 
 A generator is what `sle_gan.hub.loading.load_folded` gives: a `Folded`, or a network that has no such form.
 """

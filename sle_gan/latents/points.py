@@ -126,7 +126,7 @@ def save_points(points: Sequence[Point], path: str | Path) -> None:
     save_arrays(path, arrays)
 
 
-def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
     """Writes an .npz as `sle_gan.storage.npz` reads it, through a temporary name."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from keras import ops
 
 from sle_gan import engine, losses
 from sle_gan.errors import UserError
@@ -25,6 +24,7 @@ from sle_gan.gans.projected.networks import ProjectedDiscriminator, Projection, 
 from sle_gan.gans.slegan.gan import SLEGAN, perceptual_features
 from sle_gan.models.layers import constant_singular_vectors
 from sle_gan.models.network import Network
+from sle_gan.pictures.pixels import to_rgb
 
 # What SLE-GAN's discriminator is called with: the images at two scales. The heads' maps follow them.
 SCALES = 2
@@ -148,14 +148,3 @@ class ProjectedGAN(SLEGAN):
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         return super().previews(real) if self.own else LatentGAN.previews(self, real)
-
-
-def to_rgb(images: Any) -> Any:
-    """Images (B, H, W, 1, 3 or 4) in (-1, 1) as a frozen network sees them, RGB: grey thrice, alpha over white."""
-    channels = images.shape[-1]
-    if channels == 1:
-        return ops.repeat(images, 3, axis=-1)
-    if channels == 4:
-        alpha = (images[..., 3:] + 1.0) / 2.0
-        return images[..., :3] * alpha + (1.0 - alpha)
-    return images
