@@ -301,17 +301,17 @@ def test_a_search_that_comes_no_nearer_ends() -> None:
     (picture,) = images_of(network, points(0))
     seen = []
     # The first candidate is the picture itself.
-    search = Search(candidates=1, starts=1, steps=50, patience=3, rate=0.001)
+    search = Search(candidates=1, starts=1, steps=50, patience=3, rate=1e-6)
     history = project(network, TinyMaps(), picture, search, seen.append)
-    assert history[0].distance < 1e-3 and len(seen) < 50
+    assert history[0].distance < 1e-2 and len(seen) < 20
 
 
 @pytest.mark.slow
 def test_a_generated_picture_is_found_again() -> None:
+    """Nearly as near as its own latents are, whose picture differs from it by rounding."""
     network = used(Generator(64, width=8, latent=16)).fold()
-    found = []
     for seed in range(1000, 1010):
         (picture,) = images_of(network, points(seed))
+        own = project(network, TinyMaps(), picture, Search(1, 1, 1, seed=seed, noise_seed=seed))[0].distance
         history = project(network, TinyMaps(), picture, Search(noise_seed=seed))
-        found.append(history[-1].distance / history[0].distance)
-    assert max(found) < 0.1, found
+        assert history[-1].distance < 3 * own < history[0].distance

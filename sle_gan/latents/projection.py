@@ -25,7 +25,7 @@ from sle_gan.seeds import seeded_latents, seeded_noise
 
 PIXEL_WEIGHT = 0.2
 _BETAS, _TINY = (0.9, 0.999), 1e-8
-_RISE, _FALL = 0.05, 0.5  # parts of the steps in which the rate rises from, and falls to nothing
+_RISE, _FALL = 0.05, 0.9  # parts of the steps in which the rate rises, and in which it falls to nothing
 _GATE_RATE, _GATE_PULL = 0.05, 1e-4
 _ENOUGH = 1e-3  # what counts as nearer, as a part of the distance
 
@@ -196,7 +196,7 @@ class _Adam:
 
 
 def _rate(step: int, steps: int) -> float:
-    """The part of the rate that a step has: up in a line, level, then down like a cosine."""
+    """The part of the rate that a step has: up in a line, then down like a cosine."""
     at = (step + 1) / steps
     falling = 0.5 + 0.5 * np.cos(np.pi * max(0.0, (at - 1 + _FALL) / _FALL))
     return float(min(at / _RISE, 1.0, falling))
