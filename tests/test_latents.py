@@ -308,10 +308,10 @@ def test_a_search_that_comes_no_nearer_ends() -> None:
 
 @pytest.mark.slow
 def test_a_generated_picture_is_found_again() -> None:
-    """Nearly as near as its own latents are, whose picture differs from it by rounding."""
+    """About as near as its own latents are, whose picture differs from it by rounding."""
     network = used(Generator(64, width=8, latent=16)).fold()
     for seed in range(1000, 1010):
         (picture,) = images_of(network, points(seed))
         own = project(network, TinyMaps(), picture, Search(1, 1, 1, seed=seed, noise_seed=seed))[0].distance
         history = project(network, TinyMaps(), picture, Search(noise_seed=seed))
-        assert history[-1].distance < 3 * own < history[0].distance
+        assert history[-1].distance < 1.5 * own
