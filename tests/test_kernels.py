@@ -46,7 +46,8 @@ def variants() -> list[tuple[type[Network], dict[str, Any]]]:
 def small_config(gan: str) -> TrainConfig:
     """Settings of a GAN that make small networks."""
     config = GANS[gan].config
-    small = {"width": 8, "latent": 8, "fmap_max": 16, "blocks": 1, "head_width": 8, "pool_size": 1}
+    small: dict[str, Any] = {"width": 8, "latent": 8, "fmap_max": 16, "blocks": 1, "head_width": 8, "pool_size": 1}
+    small["feature_network"] = "efficientnet_lite0"  # a package has its weights; MobileNet's are a download
     known = {name: value for name, value in small.items() if name in field_names(config)}
     return config(resolution=min(config.resolutions), **known)
 
