@@ -144,6 +144,38 @@ def test_what_leads_out_of_the_file_or_grows_is_refused(file: Path, content: byt
     weights.read(file)  # a group within itself ends somewhere
 
 
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [("free", 0), ("free", 3842), ("free", 2**40), ("text", 2**64 - 16), ("text", 2**64 - 1), ("text", 4096)],
+)
+def test_a_heap_of_texts_that_leads_nowhere_is_refused(content: bytes, file: Path, place: str, number: int) -> None:
+    """The library goes round for ever in some of them, and can only be killed then."""
+    changed = bytearray(content)
+    heap = content.index(b"GCOL")
+    sizes = {"text": heap + 16 + 8}
+    objects = heap + 16
+    while (index := int.from_bytes(content[objects : objects + 2], "little")) != 0:
+        objects += 16 + -(-int.from_bytes(content[objects + 8 : objects + 16], "little") // 8) * 8
+        assert index <= 3
+    sizes["free"] = objects + 8
+    changed[sizes[place] : sizes[place] + 8] = number.to_bytes(8, "little")
+    file.write_bytes(changed)
+    program = "import sys; from sle_gan import weights; weights.read(sys.argv[1])"
+    result = subprocess.run([sys.executable, "-c", program, file], capture_output=True, text=True, timeout=600)
+    assert result.stderr.splitlines()[-1].startswith("sle_gan.errors.UserError"), result.stderr
+    assert "the heap at byte" in result.stderr
+
+
+def test_the_heap_s_signature_among_the_numbers_is_nothing(content: bytes, file: Path) -> None:
+    with h5py.File(file, "r+") as opened:
+        path = "to_image/kernel"
+        numbers = opened[path][()]
+        numbers.reshape(-1)[:4] = np.frombuffer(b"GCOL\x01\x00\x00\x00" + 8 * b"\x7f", "f4")
+        opened[path][...] = numbers
+    assert b"GCOL" in file.read_bytes().replace(b"GCOL", b"", 1)
+    np.testing.assert_array_equal(weights.read(file)[2][path], numbers)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_file_with_changed_bytes_is_read_or_refused(content: bytes, file: Path, data: st.DataObject) -> None:

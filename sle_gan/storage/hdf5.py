@@ -1,11 +1,15 @@
 """HDF5 files that may be a stranger's: only what stands in the file itself, as it stands there.
 
 HDF5 can fetch numbers from any other file of this machine, by links, virtual and external datasets; name other objects
-by references; and unpack a thousand bytes to as many gigabytes. None of that is followed here.
+by references; and unpack a thousand bytes to as many gigabytes. None of that is followed here. And a file whose heap of
+texts names sizes that lead nowhere keeps the HDF5 library (1.14) busy for ever, so that heap is looked at first.
 """
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +29,7 @@ def opened(path: Path, otherwise: str) -> Iterator[Any]:
     import h5py
 
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield file
     except UserError:
@@ -32,6 +37,35 @@ def opened(path: Path, otherwise: str) -> Iterator[Any]:
     except _ERRORS as error:
         reason = shown(error, 200) or type(error).__name__
         raise UserError(f"{path} is damaged or {otherwise} ({reason})") from error
+
+
+# A global heap (HDF5 file format 2.0, III.E): signature and version, three bytes, size of all; then objects.
+_HEAP = b"GCOL\x01"
+_HEAP_HEADER = struct.Struct("<5s3xQ")
+_OBJECT_HEADER = struct.Struct("<H6xQ")  # index, 0 for the free rest; references and padding; size
+
+
+def _check_heaps(path: Path) -> None:
+    """Raises OSError where the library would go from object to object of a heap without ever reaching its end."""
+    with path.open("rb") as file, contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as content:
+        start = content.find(_HEAP)
+        while 0 <= start <= len(content) - _HEAP_HEADER.size:
+            _check_heap(content, start)
+            start = content.find(_HEAP, start + 1)
+
+
+def _check_heap(content: mmap.mmap, start: int) -> None:
+    end = start + _HEAP_HEADER.unpack_from(content, start)[1]
+    if end > len(content):
+        return  # by chance among numbers, or damaged in a way that the library finds out
+    place = start + _HEAP_HEADER.size
+    while place + _OBJECT_HEADER.size <= end:
+        index, size = _OBJECT_HEADER.unpack_from(content, place)
+        # The free rest counts its own header, the others do not, and begin at multiples of 8.
+        length = size if index == 0 else _OBJECT_HEADER.size + -(-size // 8) * 8
+        if not _OBJECT_HEADER.size <= length <= end - place:
+            raise OSError(f"the heap at byte {start} has an object of {length} bytes where {end - place} are left")
+        place += length
 
 
 def text(item: Any, attribute: str) -> str:
