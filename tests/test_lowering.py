@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import pytest
 from equal_draws import replace_draws
-from tiny_gans import BATCH, CONFIGS, make_tiny
+from tiny_gans import BATCH, CONFIGS, make, make_tiny
 
 from sle_gan import engine
 from sle_gan.engine import RandomStream
-from sle_gan.gans.base import make_gan
 from sle_gan.training.step import compile_step
 
 tf = pytest.importorskip("tensorflow")
@@ -23,6 +22,7 @@ MORE: dict[str, dict[str, Any]] = {
     "dcgan": {"mixed_precision": "float16"},
     "lightweight": {"freq_chan_attn": True, "antialias": True},
     "cyclegan": {},
+    "projected": {"mixed_precision": "bfloat16"},
 }
 
 
@@ -38,7 +38,7 @@ def images(domains: int) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("model", CONFIGS)
 def test_a_step_is_lowered(model: str) -> None:
-    gan = make_gan(dataclasses.replace(CONFIGS[model], **MORE[model]))
+    gan = make(dataclasses.replace(CONFIGS[model], **MORE[model]))
 
     def step(batch: Any, k: Any) -> Any:
         return gan.train_step(batch, RandomStream(0, k, step=k))

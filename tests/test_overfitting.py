@@ -10,12 +10,12 @@ import pytest
 from keras import ops
 from state import numbers
 from tiny_gans import CONFIGS as TINY
+from tiny_gans import make
 
 from sle_gan import DCGANConfig, engine, losses
 from sle_gan.config import TrainConfig
 from sle_gan.engine import RandomStream
 from sle_gan.gans import overfitting
-from sle_gan.gans.base import make_gan
 from sle_gan.gans.overfitting import Augmentation, LeCam, mean_sign
 
 BATCH = 4
@@ -116,7 +116,7 @@ def test_lecams_gradient_is_of_the_logits_alone() -> None:
 
 def train(config: TrainConfig, steps: int) -> tuple[Any, dict[str, float]]:
     keras.utils.set_random_seed(0)
-    gan: Any = make_gan(config)
+    gan = make(config)
     images = np.random.default_rng(0).integers(0, 256, (config.batch_size, 64, 64, 3), dtype=np.uint8)
     logs: dict[str, Any] = {}
     for k in range(steps):
@@ -145,7 +145,7 @@ def test_every_gan_logs_the_sign_and_moves_its_probability(model: str) -> None:
 def test_a_discriminator_that_calls_all_pictures_real_has_a_sign_of_one(model: str, towards_real: int) -> None:
     """Whatever direction that is: a lightweight discriminator's own logits are low for real images."""
     keras.utils.set_random_seed(0)
-    gan: Any = make_gan(TINY[model])
+    gan = make(TINY[model])
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     fakes = gan.generate_fakes(4, RandomStream(0, 0))
     gan.discriminator = Shifted(gan.discriminator, 100.0 * towards_real)

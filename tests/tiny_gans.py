@@ -9,6 +9,7 @@ import keras
 from tiny_features import TinyMaps
 
 from sle_gan import CycleGANConfig, DCGANConfig, LightweightConfig, ProjectedConfig, SLEGANConfig
+from sle_gan.config import TrainConfig
 from sle_gan.gans.base import make_gan
 
 BATCH = 6  # shares of two replicas are 3: no other axis of a draw has that size
@@ -38,7 +39,7 @@ CONFIGS = {
 def make_tiny(model: str, rate: float = 1e-3) -> Any:
     """The tiny GAN of a model, from the same initial weights every time."""
     keras.utils.set_random_seed(0)
-    gan: Any = _make_projected() if model == "projected" else make_gan(CONFIGS[model])
+    gan = make(CONFIGS[model])
     if model == "cyclegan":
         _use_sgd_in_cyclegan(gan, rate)
         return gan
@@ -47,10 +48,13 @@ def make_tiny(model: str, rate: float = 1e-3) -> Any:
     return gan
 
 
-def _make_projected() -> Any:
+def make(config: TrainConfig) -> Any:
+    """The GAN of the settings; projected sees through random convolutions instead of a download."""
+    if not isinstance(config, ProjectedConfig):
+        return make_gan(config)
     from sle_gan.gans.projected.gan import ProjectedGAN  # here, for its module starts a backend
 
-    return ProjectedGAN(CONFIGS["projected"], TinyMaps())
+    return ProjectedGAN(config, TinyMaps())
 
 
 def _use_sgd_in_cyclegan(gan: Any, rate: float) -> None:
