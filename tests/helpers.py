@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import multiprocessing
 import os
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -32,17 +37,61 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
     return process
 
 
-def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    """Runs `sle-gan ARGUMENTS` to its end, however long a busy machine takes."""
+def run_anew(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Runs `sle-gan ARGUMENTS` to its end in a new interpreter, however long a busy machine takes."""
     process = start(*arguments, **options)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def run(
+    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As `run_anew`, in a process that is forked from one which has imported TensorFlow: 4 seconds less.
+
+    What asks for another engine, and every system but Linux, gets a new interpreter.
+    """
+    words = [str(argument) for argument in arguments]
+    environment = dict(os.environ if env is None else env)
+    another_engine = environment.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or "--engine" in words
+    if sys.platform != "linux" or another_engine:
+        return run_anew(*words, cwd=cwd, env=environment)
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload(["tensorflow", "keras"])
+        streams = [DupFd(file.fileno()) for file in (out, err)]
+        process = forks.Process(target=_command, args=(words, str(cwd or Path.cwd()), environment, streams))
+        process.start()
+        process.join()
+        for file in (out, err):
+            file.seek(0)
+        texts = [file.read() for file in (out, err)]
+    return subprocess.CompletedProcess(words, process.exitcode or 0, *texts)
+
+
+def _command(words: list[str], cwd: str, environment: dict[str, str], streams: list[Any]) -> None:
+    """The command line, in a process of its own: `python PATH/sle_gan WORDS` once the interpreter has started."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    for number, descriptor in enumerate((null, *(stream.detach() for stream in streams))):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [str(REPOSITORY / "sle_gan"), *words]
+
+    from sle_gan.cli.main import entry
+
+    try:
+        entry()
+    finally:
+        atexit._run_exitfuncs()  # which a forked process leaves out
+
+
 def cpu_seconds(*arguments: object) -> tuple[float, subprocess.CompletedProcess[str]]:
     """Runs a command: the processor time that it took, which other work hardly changes, and how it ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = run(*arguments)
+    result = run_anew(*arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, result
 
