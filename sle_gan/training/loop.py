@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sle_gan import engine
 from sle_gan.data import BatchLoader, Dataset
-from sle_gan.errors import TrainingStopped
+from sle_gan.errors import Diverged, TrainingStopped
 from sle_gan.gans.base import GAN
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
@@ -146,14 +146,14 @@ class Trainer:
                 raise self._diverged(step, ", ".join(bad))
             self.callback.on_step(step, {**logs, "images_per_second": speed})
 
-    def _diverged(self, step: int, what: str) -> TrainingStopped:
+    def _diverged(self, step: int, what: str) -> Diverged:
         newest = self.checkpoints.newest()
         advice = (
             f"the last good checkpoint is {newest.path}: --resume goes on from there, with a lower learning rate"
             if newest
             else "no checkpoint was written yet: start again with a lower learning rate"
         )
-        return TrainingStopped(f"training diverged at step {step:,} ({what}); {advice}")
+        return Diverged(f"training diverged at step {step:,} ({what}); {advice}")
 
     def _save(self, step: int) -> None:
         """Writes a checkpoint and then the exports, which are never newer."""

@@ -37,13 +37,14 @@ from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
 
 
-def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:
+def train(config: TrainConfig, resume: bool = False, override: bool = False, share: float = 1.0) -> Outcome:
     """Trains to the end of the run, or until a signal.
 
     Args:
         config: validated settings.
         resume: go on from the newest checkpoint of the run's folder.
         override: delete a run of this name first.
+        share: stop and save after this share of the steps, 0 to 1; the run's schedules are those of all its steps.
 
     A run that is complete is not trained: its exports are brought up to its checkpoints.
 
@@ -54,11 +55,12 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     devices = _open_devices(config)
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
-    to_do = not resume or _steps_done(config) < last
+    end = max(1, math.ceil(share * last))
+    to_do = not resume or _steps_done(config) < end
     evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
     with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
@@ -68,18 +70,18 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
             best = evaluation.take_over(best, folder.log)
             worse = worse if best else 0  # scores of another protocol do not count for --patience
         outcome = Outcome(first, None, 0.0, 0.0)
-        with contextlib.closing(_make_callbacks(gan, folder, first, last)) as callbacks:
+        with contextlib.closing(_make_callbacks(gan, folder, first, end)) as callbacks:
             if missing := left_out():
                 callbacks.on_message(missing)
-            if first < last:
+            if first < end:
                 if resume:
                     callbacks.attempt(str(folder.config), lambda: folder.write_config(config))
                     callbacks.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, callbacks))
                 callbacks.on_message(
-                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}"
+                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {end:,}"
                 )
                 trainer = Trainer(gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse)
-                outcome = trainer.run(first, last, new, signals)
+                outcome = trainer.run(first, end, new, signals)
             _finish_exports(gan, folder, checkpoints, callbacks)
             if is_installed("matplotlib"):
                 callbacks.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
@@ -135,7 +137,7 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
     """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
-        datasets = _load_pictures(config)
+        datasets = load_pictures(config)
         _check_batches(config, datasets)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
@@ -155,7 +157,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
 def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
@@ -176,13 +178,13 @@ def dry_run(config: TrainConfig) -> None:
 def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
 
 
-def _load_pictures(config: TrainConfig) -> list[Dataset]:
+def load_pictures(config: TrainConfig) -> list[Dataset]:
     """The pictures of every domain."""
     datasets: list[Dataset] = []
     for name, folder in config.folders.items():
