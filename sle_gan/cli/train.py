@@ -136,9 +136,10 @@ def _new_config(given: dict[str, Any]) -> TrainConfig:
 
 
 def _check_folders(config: TrainConfig) -> None:
-    for flag, source in config.folders.items():
+    sources = {**config.folders, **config.further_sources}
+    for flag, source in sources.items():
         check_source(flag, source)
-    check_image_column(config.image_column, config.folders.values())
+    check_image_column(config.image_column, sources.values())
 
 
 def _check_place(config: TrainConfig, resume: bool, override: bool) -> None:

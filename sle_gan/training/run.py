@@ -56,6 +56,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
     datasets = load_pictures(config)
+    mixed_in = _load_mixed_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
@@ -64,7 +65,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
     with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        restored = _restore(gan, devices, datasets, checkpoints, last) if resume else Restored()
+        restored = _restore(gan, devices, datasets, checkpoints, last, mixed_in) if resume else Restored()
         first, best, worse, new = restored
         if resume and evaluation:
             best = evaluation.take_over(best, folder.log)
@@ -80,7 +81,9 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
                 callbacks.on_message(
                     f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {end:,}"
                 )
-                trainer = Trainer(gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse)
+                trainer = Trainer(
+                    gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse, mixed_in
+                )
                 outcome = trainer.run(first, end, new, signals)
             _finish_exports(gan, folder, checkpoints, callbacks)
             if is_installed("matplotlib"):
@@ -137,12 +140,12 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
     """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
-        datasets = load_pictures(config)
+        datasets, mixed_in = load_pictures(config), _load_mixed_in(config)
         _check_batches(config, datasets)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first, _, _, new = _restore(gan, devices, datasets, saved, last) if resume else Restored()
+        first, _, _, new = _restore(gan, devices, datasets, saved, last, mixed_in) if resume else Restored()
         if first >= last:
             return Outcome(first, None, 0.0, 0.0)
         with (
@@ -150,7 +153,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
             RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
         ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback())
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback(), mixed_in=mixed_in)
             return trainer.run(first, last, new, signals)
 
 
@@ -158,6 +161,7 @@ def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
+    _load_mixed_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
@@ -186,18 +190,25 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
 
 def load_pictures(config: TrainConfig) -> list[Dataset]:
     """The pictures of every domain."""
-    datasets: list[Dataset] = []
-    for name, folder in config.folders.items():
-        dataset = _load_domain(config, name, folder)
-        for file in dataset.skipped[:20]:
-            print(f"skipped {file}")
-        if len(dataset.skipped) > 20:
-            print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
-        for note in dataset.notes:
-            print(f"warning: {note}")
-        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
-        datasets.append(dataset)
-    return datasets
+    return [_load_and_report(config, name, folder) for name, folder in config.folders.items()]
+
+
+def _load_mixed_in(config: TrainConfig) -> Dataset | None:
+    """The pictures of --mix-in, where a GAN has it and it is given."""
+    source = config.further_sources.get("--mix-in")
+    return _load_and_report(config, "--mix-in", source) if source else None
+
+
+def _load_and_report(config: TrainConfig, name: str, folder: str) -> Dataset:
+    dataset = _load_domain(config, name, folder)
+    for file in dataset.skipped[:20]:
+        print(f"skipped {file}")
+    if len(dataset.skipped) > 20:
+        print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
+    for note in dataset.notes:
+        print(f"warning: {note}")
+    print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
+    return dataset
 
 
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
@@ -239,6 +250,8 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
+        if name not in config.folders:
+            raise UserError(f"{name}: {error}") from error
         if not others:
             raise
         raise UserError(f"{name}: {error} (the other domain is {', '.join(others)})") from error
@@ -335,6 +348,7 @@ def _restore(
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
+    mixed_in: Dataset | None,
 ) -> Restored:
     """Loads the newest checkpoint into the GAN."""
     with devices.scope():
@@ -347,7 +361,8 @@ def _restore(
             f"{config.run_folder} has done {counted(meta['step'], 'step')}, and {length}; give a larger number"
         )
     elsewhere = meta["data"] is None
-    if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
+    others = meta.get("mixed_in") != (mixed_in.digest if mixed_in else None)
+    if not elsewhere and (others or meta["data"] != [dataset.digest for dataset in datasets]):
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     # The best score is that of the file which holds it: a run may be killed before its next checkpoint names it.
     saved = (checkpoints.best_meta() or meta).get("best")
