@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from sle_gan.cli import search_show
 from sle_gan.cli.common import Parser, add_engine_flag, lasting_console, user_path
 from sle_gan.cli.search_show import default_folder, need_optuna
+from sle_gan.cli.train import new_config
 from sle_gan.commands import command_line
-from sle_gan.config import CONFIGS, TrainConfig, read_config_file
-from sle_gan.data.sources import check_image_column, check_source
+from sle_gan.config import TrainConfig, read_config_file
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
 
@@ -147,17 +146,13 @@ def _check(options: argparse.Namespace) -> None:
 
 def _base(options: argparse.Namespace) -> TrainConfig:
     given = read_config_file(options.config)
-    config = CONFIGS[given.pop("model")](**given)
     if options.data_folder:
-        config = dataclasses.replace(config, data_folder=options.data_folder)
+        given["data_folder"] = options.data_folder
     if options.trial_steps:
-        config = dataclasses.replace(config, steps=options.trial_steps, epochs=None)
-    config = config.validated()
+        given |= {"steps": options.trial_steps, "epochs": None}
+    config = new_config(given)
     if config.distributed:
         raise UserError(f"--config {options.config}: distributed is true; a trial is trained by one process")
-    for flag, source in config.folders.items():
-        check_source(flag, source)
-    check_image_column(config.image_column, config.folders.values())
     if options.sets is None:
         options.sets = 1 if len(config.folders) > 1 else 3
     elif options.sets > 1 and len(config.folders) > 1:

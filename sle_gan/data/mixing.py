@@ -23,11 +23,13 @@ class MixIn(NamedTuple):
     images: uint8 (M, R, R, C), of the shape of the first one's.
     share: of a batch at step 0, 0 to 1.
     steps: in which the share falls to zero, in a straight line.
+    digest: of the images' content, which checkpoints note.
     """
 
     images: np.ndarray
     share: float
     steps: int
+    digest: str = ""
 
     def before(self, k: int, batch_size: int) -> int:
         """How many of its pictures the batches before batch k hold: the sum of their shares, rounded down.

@@ -52,7 +52,7 @@ class Trainer:
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
         worse: measurements of the run that is resumed since its best.
-        mixed_in: pictures that take a share of the first domain's batches; see `--mix-in`.
+        mix_in: pictures that take a share of the first domain's batches.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Trainer:
         evaluation: Evaluation | None = None,
         best: Best | None = None,
         worse: int = 0,
-        mixed_in: Dataset | None = None,
+        mix_in: MixIn | None = None,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
         self.folder, self.checkpoints, self.callback = folder, checkpoints, callback
         self.evaluation, self.best, self.worse = evaluation, best, worse
         self.config = gan.config
-        self.mixed_in = mixed_in
+        self.mix_in = mix_in
         self._saved: int | None = None
         self._step_started = 0.0
 
@@ -88,8 +88,7 @@ class Trainer:
         """
         self._saved = first_step if first_step else None
         domains = [dataset.images for dataset in self.datasets]
-        mix_in = self._mix_in()
-        further = [mix_in.images] if mix_in else []
+        further = [self.mix_in.images] if self.mix_in else []
         resident = self.devices.fits(sum(images.nbytes for images in [*domains, *further]))
         kept = [np.concatenate([domains[0], *further]), *domains[1:]] if resident and further else domains
         train = compile_step(self.gan, self.devices, kept if resident else None)
@@ -104,7 +103,7 @@ class Trainer:
             prefetch=2 * steps_per_call(self.config, self.devices.accelerated),
             gather=not resident,
             drop_last=self.config.drop_last,
-            mix_in=mix_in,
+            mix_in=self.mix_in,
         )
         with batches as loader:
             if show_first:
@@ -131,11 +130,6 @@ class Trainer:
         if self._saved != step:
             raise TrainingStopped(f"the checkpoint of step {step:,}, the last one, could not be written")
         return Outcome(step, interrupted_by, batches.waited_s, time.perf_counter() - started, gave_up)
-
-    def _mix_in(self) -> MixIn | None:
-        if self.mixed_in is None:
-            return None
-        return MixIn(self.mixed_in.images, self.config.mix_in_share, self.config.mix_in_steps)
 
     def _gives_up(self) -> bool:
         """Whether as many measurements as --patience allows brought no better FID: every process asks the first one."""
@@ -182,7 +176,7 @@ class Trainer:
             "best": best,
             "worse": self.worse,
             "constants": self.gan.constants,
-            **({"mixed_in": self.mixed_in.digest} if self.mixed_in else {}),
+            **({"mix_in": self.mix_in.digest} if self.mix_in else {}),
         }
 
     def _evaluate(self, evaluation: Evaluation, step: int) -> None:

@@ -15,7 +15,8 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.data import Dataset, load_dataset
+from sle_gan.config.latent import LatentConfig
+from sle_gan.data import Dataset, MixIn, load_dataset
 from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
@@ -56,7 +57,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
     datasets = load_pictures(config)
-    mixed_in = _load_mixed_in(config)
+    mix_in = _load_mix_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
@@ -65,7 +66,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
     with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        restored = _restore(gan, devices, datasets, checkpoints, last, mixed_in) if resume else Restored()
+        restored = _restore(gan, devices, datasets, checkpoints, last, mix_in) if resume else Restored()
         first, best, worse, new = restored
         if resume and evaluation:
             best = evaluation.take_over(best, folder.log)
@@ -82,7 +83,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
                     f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {end:,}"
                 )
                 trainer = Trainer(
-                    gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse, mixed_in
+                    gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse, mix_in
                 )
                 outcome = trainer.run(first, end, new, signals)
             _finish_exports(gan, folder, checkpoints, callbacks)
@@ -140,12 +141,12 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
     """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
-        datasets, mixed_in = load_pictures(config), _load_mixed_in(config)
+        datasets, mix_in = load_pictures(config), _load_mix_in(config)
         _check_batches(config, datasets)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first, _, _, new = _restore(gan, devices, datasets, saved, last, mixed_in) if resume else Restored()
+        first, _, _, new = _restore(gan, devices, datasets, saved, last, mix_in) if resume else Restored()
         if first >= last:
             return Outcome(first, None, 0.0, 0.0)
         with (
@@ -153,7 +154,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
             RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
         ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback(), mixed_in=mixed_in)
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback(), mix_in=mix_in)
             return trainer.run(first, last, new, signals)
 
 
@@ -161,7 +162,7 @@ def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
-    _load_mixed_in(config)
+    _load_mix_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
@@ -193,10 +194,12 @@ def load_pictures(config: TrainConfig) -> list[Dataset]:
     return [_load_and_report(config, name, folder) for name, folder in config.folders.items()]
 
 
-def _load_mixed_in(config: TrainConfig) -> Dataset | None:
+def _load_mix_in(config: TrainConfig) -> MixIn | None:
     """The pictures of --mix-in, where a GAN has it and it is given."""
-    source = config.further_sources.get("--mix-in")
-    return _load_and_report(config, "--mix-in", source) if source else None
+    if not isinstance(config, LatentConfig) or not config.mix_in:
+        return None
+    dataset = _load_and_report(config, "--mix-in", config.mix_in)
+    return MixIn(dataset.images, config.mix_in_share, config.mix_in_steps, dataset.digest)
 
 
 def _load_and_report(config: TrainConfig, name: str, folder: str) -> Dataset:
@@ -348,7 +351,7 @@ def _restore(
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
-    mixed_in: Dataset | None,
+    mix_in: MixIn | None,
 ) -> Restored:
     """Loads the newest checkpoint into the GAN."""
     with devices.scope():
@@ -361,7 +364,7 @@ def _restore(
             f"{config.run_folder} has done {counted(meta['step'], 'step')}, and {length}; give a larger number"
         )
     elsewhere = meta["data"] is None
-    others = meta.get("mixed_in") != (mixed_in.digest if mixed_in else None)
+    others = meta.get("mix_in") != (mix_in.digest if mix_in else None)
     if not elsewhere and (others or meta["data"] != [dataset.digest for dataset in datasets]):
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     # The best score is that of the file which holds it: a run may be killed before its next checkpoint names it.
