@@ -90,7 +90,9 @@ def draw(rows: Sequence[Scored], names: Sequence[str], path: Path) -> None:
             axis.set_xlabel("step")
         else:
             axis.set_xticks(range(len(rows)), [row.candidate.name for row in rows], rotation=30, ha="right")
-        axis.set(title=name, ylim=(0, None))
+        highest = max(spread.mean + deviation for spread, deviation in zip(spreads, deviations))
+        lowest = min(spread.mean - deviation for spread, deviation in zip(spreads, deviations))
+        axis.set(title=name, ylim=(min(0.0, 1.08 * lowest), max(1.08 * highest, 1e-6)))
         axis.grid(alpha=0.3)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)

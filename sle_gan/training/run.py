@@ -189,29 +189,28 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
 
 
-def load_pictures(config: TrainConfig) -> list[Dataset]:
-    """The pictures of every domain."""
-    return [_load_and_report(config, name, folder) for name, folder in config.folders.items()]
+def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None) -> list[Dataset]:
+    """The pictures of every domain, or of `sources`, which are named by their flags."""
+    datasets: list[Dataset] = []
+    for name, folder in (config.folders if sources is None else sources).items():
+        dataset = _load_domain(config, name, folder)
+        for file in dataset.skipped[:20]:
+            print(f"skipped {file}")
+        if len(dataset.skipped) > 20:
+            print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
+        for note in dataset.notes:
+            print(f"warning: {note}")
+        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
+        datasets.append(dataset)
+    return datasets
 
 
 def _load_mix_in(config: TrainConfig) -> MixIn | None:
     """The pictures of --mix-in, where a GAN has it and it is given."""
     if not isinstance(config, LatentConfig) or not config.mix_in:
         return None
-    dataset = _load_and_report(config, "--mix-in", config.mix_in)
+    (dataset,) = load_pictures(config, config.further_sources)
     return MixIn(dataset.images, config.mix_in_share, config.mix_in_steps, dataset.digest)
-
-
-def _load_and_report(config: TrainConfig, name: str, folder: str) -> Dataset:
-    dataset = _load_domain(config, name, folder)
-    for file in dataset.skipped[:20]:
-        print(f"skipped {file}")
-    if len(dataset.skipped) > 20:
-        print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
-    for note in dataset.notes:
-        print(f"warning: {note}")
-    print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
-    return dataset
 
 
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
