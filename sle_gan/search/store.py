@@ -24,6 +24,7 @@ from sle_gan.errors import UserError, shown
 from sle_gan.search.sampling import distribution, sample
 from sle_gan.search.space import Space
 from sle_gan.search.tasks import Score
+from sle_gan.storage.atomic import temporary_beside
 from sle_gan.storage.paths import check_output_file, reason
 
 STUDY = "sle-gan search"
@@ -58,24 +59,18 @@ class Store:
         """
         locks = folder / ".search"
         locks.mkdir(parents=True, exist_ok=True)
-        with _locked(locks / "lock"):
-            if path.exists():
-                _check_file(path)
-            else:
+        with _locked(locks / "lock"), _clear_errors(path):
+            if not path.exists():
                 check_output_file("--storage", path)
-            with _clear_errors(path):
-                storage = _storage(path)
-                names = optuna.study.get_all_study_names(storage)
-                _check_names(path, names, begun=False)
-                study = optuna.create_study(
-                    storage=storage,
-                    study_name=STUDY,
-                    direction="maximize" if maximize else "minimize",
-                    load_if_exists=True,
-                )
-                if not study.user_attrs:  # new, or the process that made it was killed in between
-                    study.set_user_attr("search", {"format": FORMAT, **identity})
-        store = cls(path, folder, study)
+                _create(path, {"format": FORMAT, **identity}, maximize)
+            _check_file(path)
+            storage = _storage(path)
+            names = optuna.study.get_all_study_names(storage)
+            if not names:  # Optuna's, and empty
+                _create_study(storage, {"format": FORMAT, **identity}, maximize)
+            else:
+                _check_names(path, names)
+            store = cls(path, folder, optuna.load_study(storage=storage, study_name=STUDY))
         _check_same(path, store.identity, {"format": FORMAT, **identity})
         return store
 
@@ -91,7 +86,7 @@ class Store:
         _check_file(path)
         with _clear_errors(path):
             storage = _storage(path)
-            _check_names(path, optuna.study.get_all_study_names(storage), begun=True)
+            _check_names(path, optuna.study.get_all_study_names(storage))
             return cls(path, folder, optuna.load_study(storage=storage, study_name=STUDY))
 
     @property
@@ -224,8 +219,24 @@ def _check_file(path: Path) -> None:
         raise UserError(f"--storage {path} is a database of another project; give a name that is free")
 
 
-def _check_names(path: Path, names: list[str], begun: bool) -> None:
-    if STUDY not in names and (names or begun):
+def _create(path: Path, identity: Mapping[str, Any], maximize: bool) -> None:
+    """Makes the file with its tables and its study: whole, or not at all where this process is killed."""
+    temporary = temporary_beside(path)
+    temporary.unlink(missing_ok=True)
+    storage = _storage(temporary)
+    _create_study(storage, identity, maximize)
+    storage.remove_session()
+    storage.engine.dispose()
+    temporary.replace(path)
+
+
+def _create_study(storage: optuna.storages.RDBStorage, identity: Mapping[str, Any], maximize: bool) -> None:
+    direction = "maximize" if maximize else "minimize"
+    optuna.create_study(storage=storage, study_name=STUDY, direction=direction).set_user_attr("search", dict(identity))
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if STUDY not in names:
         found = f"holds {', '.join(shown(name) for name in names[:3])}" if names else "holds no search yet"
         raise UserError(f"--storage {path} {found}, none of sle-gan search; give another file")
 
