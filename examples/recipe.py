@@ -55,7 +55,10 @@ class Recipe:
         else:
             print(f"[{name}] begins", flush=True)
             started = time.monotonic()
-            work()
+            try:
+                work()
+            except ValueError as error:  # the package's UserError is one: a line for who called
+                sys.exit(f"{self.folder}, stage {name}: {error}")
             mark.write_text(f"{time.monotonic() - started:.0f} s\n")
             print(f"[{name}] done in {time.monotonic() - started:.0f} s", flush=True)
         if name == self.options.until:

@@ -79,6 +79,14 @@ def test_the_zip_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
         monet.pack(tmp_path / "in", tmp_path / "images.zip", 5)
 
 
+def test_folders_become_one_of_links(tmp_path: Path, pictures: Path) -> None:
+    monet = load("monet")
+    monet.gather(tmp_path / "one", [pictures, pictures])
+    files = sorted((tmp_path / "one").iterdir())
+    assert len(files) == 48 and all(file.is_symlink() for file in files)
+    assert files[0].read_bytes() == files[24].read_bytes()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_from_start_to_end(name: str, tmp_path: Path) -> None:

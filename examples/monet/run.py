@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recipe
 
 SOURCES = {
-    "monets": ("monets", "the few paintings"),
+    "monets": ("monets", "the few paintings, a folder"),
     "paintings": ("dataset:huggan/wikiart:train", "many paintings, of which those like the few are taken"),
     "photos": ("photos", "the photos to translate"),
     "text": ("", "choose paintings by these words (CLIP) instead of by likeness to the few"),
@@ -84,7 +84,7 @@ def gather(target: Path, folders: Sequence[Path]) -> None:
     """One folder with links to the pictures of several."""
     from sle_gan.data import find_images
 
-    files = [folder / name for folder in folders for name in find_images(folder)]
+    files = [folder / name for folder in folders for name in find_images(folder)[0]]
     recipe.link(target, files)
     print(f"{len(files)} pictures in {target}")
 
