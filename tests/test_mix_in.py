@@ -75,7 +75,7 @@ def test_a_resumed_run_and_one_on_the_device_end_the_same(
     train(config, "halves", resume=True)
     assert "not the pictures" not in capsys.readouterr().out
     assert_equal(whole, halves)
-    plain = train(dataclasses.replace(config, mix_in=None), "plain")
+    plain = train(dataclasses.replace(config, mix_in=None, mix_in_share=0.3, mix_in_steps=5000), "plain")
     kernel = next(name for name in state(plain) if name.startswith("discriminator/") and name.endswith("/kernel"))
     assert not np.array_equal(state(plain)[kernel], state(whole)[kernel])
     # As where all pictures are kept on an accelerator, and batches are indices.
@@ -91,6 +91,7 @@ def test_what_cannot_be_mixed_in(config: DCGANConfig, tmp_path: Path) -> None:
         ({"mix_in_share": 0.0}, "--mix-in-share is 0.0; expected more than 0"),
         ({"mix_in_share": 1.5}, "--mix-in-share is 1.5"),
         ({"mix_in_steps": 0}, "--mix-in-steps is 0; expected at least 1"),
+        ({"mix_in": None}, "--mix-in-share is 0.5; expected --mix-in beside it"),
     ):
         with pytest.raises(UserError, match=words):
             dataclasses.replace(config, **change).validated()

@@ -51,7 +51,7 @@ def test_config_files_hold_what_train_and_search_take(file: Path) -> None:
         return
     values = read_config_file(file)
     if "freeze_discriminator_layers" in values:
-        values["init_from"] = "somewhere"  # the script gives it
+        values |= {"init_from": "somewhere", "mix_in": "elsewhere"}  # the script gives them
     CONFIGS[values.pop("model")](**values).validated()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sle_gan.config.base import DATA, TRAINING, TrainConfig, check, option
+from sle_gan.config.base import DATA, TRAINING, TrainConfig, check, flag, option
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,8 @@ class LatentConfig(TrainConfig):
         check(math.isfinite(self.lecam) and self.lecam >= 0, "--lecam", self.lecam, "a number of at least 0")
         check(0 < self.mix_in_share <= 1, "--mix-in-share", self.mix_in_share, "more than 0 and at most 1")
         check(self.mix_in_steps >= 1, "--mix-in-steps", self.mix_in_steps, "at least 1")
+        for name in ("mix_in_share", "mix_in_steps"):
+            value = getattr(self, name)
+            given = value != getattr(LatentConfig, name)
+            check(bool(self.mix_in) or not given, flag(name), value, "--mix-in beside it, whose pictures it is about")
         return self

@@ -95,6 +95,8 @@ class BatchLoader:
                 # Fancy indexing copies: (B, R, R, C).
                 batch.append(mix_in.gather(images, indices) if mix_in else np.ascontiguousarray(images[indices]))
                 release_pages(images)
+                if mix_in:
+                    release_pages(mix_in.images)
             else:
                 batch.append(indices.astype(np.int32))
         return tuple(batch)
