@@ -17,13 +17,13 @@ def command_line(command: str, /, **flags: object) -> str:
     """A call of one of our commands: `sle-gan train --name 'my flowers' --resume`.
 
     Args:
-        command: its name, such as train.
+        command: its name, such as train, or names, such as search show.
         flags: by the names of the settings. True is a switch; what is None or False is left out, and
             `engine="tensorflow"`, the default, too.
     """
     if flags.get("engine") == "tensorflow":
         del flags["engine"]
-    words = [*_program(), command]
+    words = [*_program(), *command.split()]
     for name, value in flags.items():
         flag = "--" + name.replace("_", "-")
         if value is True:

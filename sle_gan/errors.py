@@ -45,6 +45,10 @@ class TrainingStopped(RuntimeError):
     """
 
 
+class Diverged(TrainingStopped):
+    """A loss or a weight became NaN or Inf: what was trained with these settings goes no further."""
+
+
 def shown(value: Any, most: int = 60) -> str:
     """Text out of a file as a message shows it: on one line, without control characters, at most so long."""
     text = str(value)

@@ -17,7 +17,7 @@ PACKAGE = REPOSITORY / "sle_gan"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import those to its right and itself; whatever is not named (errors, storage, config) is a leaf.
 LAYERS = [
-    "cli", "training", "metrics", "gans", "export", "features", "hub", "generation", "translation", "convert",
+    "cli", "search", "training", "metrics", "gans", "export", "features", "hub", "generation", "translation", "convert",
     "models", "losses", "augment", "engine", "runs",
 ]  # fmt: skip
 # A GAN's folder has files of several layers. These need no backend; what is not named here is of the layer gans.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli import evaluate_neighbours
+from sle_gan.cli import evaluate_neighbours, evaluate_runs
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
@@ -36,6 +36,9 @@ examples:
   Is it copying? Each generated picture beside its nearest training pictures:
     sle-gan evaluate neighbours --real photos/ --fake runs/NAME --output sheet.png
 
+  Which of these runs or checkpoints is best, each over three sets of seeds?
+    sle-gan evaluate runs runs/a runs/b runs/c/checkpoints/*.npz --seeds 3 --plot runs.png --json runs.json
+
   The real side computed once:
     sle-gan evaluate stats --real photos/ --resolution 256 --output photos.npz
     sle-gan evaluate score --real photos.npz --fake generator_weights.h5
@@ -51,7 +54,7 @@ def make_parser() -> Parser:
         description="Score generated images: FID, KID, MiFID, precision and recall, with their protocol.",
         epilog=_EXAMPLES,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{score,stats,neighbours}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{score,stats,neighbours,runs}")
     _add_score(commands.add_parser("score", help="compare generated images with real ones", epilog=_EXAMPLES))
     _add_stats(commands.add_parser("stats", help="save the statistics of real images", epilog=_EXAMPLES))
     neighbours = commands.add_parser(
@@ -59,6 +62,9 @@ def make_parser() -> Parser:
     )
     evaluate_neighbours.add_flags(neighbours)
     _add_common(neighbours)
+    runs = commands.add_parser("runs", help="compare runs and checkpoints in one table", epilog=_EXAMPLES)
+    evaluate_runs.add_flags(runs)
+    _add_common(runs)
     return parser
 
 
@@ -163,7 +169,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, scores."""
     options = make_parser().parse_args(argv)
-    {"score": _score, "stats": _stats, "neighbours": evaluate_neighbours.run}[options.command](options)
+    commands = {"score": _score, "stats": _stats, "neighbours": evaluate_neighbours.run, "runs": evaluate_runs.run}
+    commands[options.command](options)
 
 
 def _stats(options: argparse.Namespace) -> None:

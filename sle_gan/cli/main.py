@@ -24,6 +24,7 @@ COMMANDS = {
     "train": Command("sle_gan.cli.train", "train a GAN on a set of pictures"),
     "generate": Command("sle_gan.cli.generate", "make pictures with a trained generator, or export it"),
     "evaluate": Command("sle_gan.cli.evaluate", "score generated pictures (FID, KID, precision, recall), find copies"),
+    "search": Command("sle_gan.cli.search", "find the settings that score best: learning rates, batch size, ..."),
     "explore": Command("sle_gan.cli.explore", "mix pictures and look at what a generator learned"),
     "translate": Command("sle_gan.cli.translate", "translate pictures with a trained CycleGAN"),
     "convert": Command("sle_gan.cli.convert", "read PyTorch checkpoints, and write FastGAN's"),

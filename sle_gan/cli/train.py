@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
         config = resumed_config(given)
         _check_folders(config)
     else:
-        config = _new_config(given)
+        config = new_config(given)
     if preview:
         _check_png("--preview-augmentation", preview)
     else:
@@ -121,7 +121,12 @@ def _chosen_config(argv: list[str]) -> type[TrainConfig]:
     return CONFIGS[DEFAULT_MODEL]
 
 
-def _new_config(given: dict[str, Any]) -> TrainConfig:
+def new_config(given: dict[str, Any]) -> TrainConfig:
+    """The settings of a new run: those given, and of the networks those of `init_from`, where that is among them.
+
+    Raises:
+        UserError: for a setting that is out of its range, or a source of pictures that is not there.
+    """
     model = given.pop("model", None)
     if given.get("init_from"):
         from sle_gan.training.transfer import source_settings
@@ -136,9 +141,10 @@ def _new_config(given: dict[str, Any]) -> TrainConfig:
 
 
 def _check_folders(config: TrainConfig) -> None:
-    for flag, source in config.folders.items():
+    sources = {**config.folders, **config.further_sources}
+    for flag, source in sources.items():
         check_source(flag, source)
-    check_image_column(config.image_column, config.folders.values())
+    check_image_column(config.image_column, sources.values())
 
 
 def _check_place(config: TrainConfig, resume: bool, override: bool) -> None:

@@ -252,6 +252,11 @@ class TrainConfig:
         return {"--data-folder": self.data_folder}
 
     @property
+    def further_sources(self) -> dict[str, str]:
+        """Sources of pictures by their flags that are no domain of their own."""
+        return {}
+
+    @property
     def run_folder(self) -> Path:
         return Path(self.output_folder) / self.name
 

@@ -17,6 +17,7 @@ from sle_gan.data.decode import (
 )
 from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
+from sle_gan.data.mixing import MixIn
 from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE
 from sle_gan.data.picture_files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.sampler import batch_indices
@@ -30,6 +31,7 @@ __all__ = [
     "BatchLoader",
     "Dataset",
     "Levels",
+    "MixIn",
     "PictureSource",
     "PixelSettings",
     "SkippedFile",

@@ -9,6 +9,7 @@ from types import TracebackType
 import numpy as np
 
 from sle_gan.data.cache import release_pages
+from sle_gan.data.mixing import MixIn
 from sle_gan.data.sampler import batch_indices, domain_seed
 
 # For each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
@@ -24,7 +25,8 @@ class BatchLoader:
     `waited_s` is how many seconds the consumer has waited in all: near zero when the thread keeps up.
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
     Use it as a context manager, or call `close()`. With `gather=False` a batch holds the indices, int32 (B,), in
-    place of the images, for those who have the images elsewhere.
+    place of the images, for those who have the images elsewhere. `mix_in` takes some places of the first domain's
+    batches; its indices follow on those of that domain.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class BatchLoader:
         prefetch: int = 2,
         gather: bool = True,
         drop_last: bool = False,
+        mix_in: MixIn | None = None,
     ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
@@ -47,6 +50,7 @@ class BatchLoader:
         self._seed = seed
         self._gathers = gather
         self._drop_last = drop_last
+        self._mix_in = mix_in
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
@@ -84,9 +88,15 @@ class BatchLoader:
         for domain, images in enumerate(self._domains):
             seed = domain_seed(self._seed, domain)
             indices = batch_indices(len(images), self._batch_size, seed, k, self._drop_last)
+            mix_in = self._mix_in if domain == 0 else None
+            if mix_in:
+                indices = mix_in.indices(indices, len(images), self._seed, k)
             if self._gathers:
-                batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
+                # Fancy indexing copies: (B, R, R, C).
+                batch.append(mix_in.gather(images, indices) if mix_in else np.ascontiguousarray(images[indices]))
                 release_pages(images)
+                if mix_in:
+                    release_pages(mix_in.images)
             else:
                 batch.append(indices.astype(np.int32))
         return tuple(batch)

@@ -25,7 +25,11 @@ def batch_indices(num_images: int, batch_size: int, seed: int, k: int, drop_last
             raise ValueError(f"batch_size {batch_size}: expected at most num_images {num_images} with drop_last")
         epoch, place = divmod(k, num_images // batch_size)
         return _permutation(num_images, seed, epoch)[place * batch_size :][:batch_size].copy()
-    start, stop = k * batch_size, (k + 1) * batch_size
+    return positions(num_images, seed, k * batch_size, (k + 1) * batch_size)
+
+
+def positions(num_images: int, seed: int, start: int, stop: int) -> np.ndarray:
+    """The images at the positions start to stop - 1 of the endless row of permutations: int64 (stop - start,)."""
     parts = []
     while start < stop:
         epoch, first = divmod(start, num_images)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sle_gan.config.base import TrainConfig
 
@@ -55,6 +55,8 @@ class Description:
         owns_weights: a weights file of one of its networks is a model of this GAN: a run that starts from it is one of
             this GAN too. Otherwise the file may start any GAN that its layers fit.
         torch_layout: of the PyTorch checkpoints that hold models of it.
+        translates: it makes pictures from pictures, and none from latents.
+        search_space: what `sle-gan search` tries where it is given no space of its own; see `sle_gan.search.space`.
     """
 
     config: type[TrainConfig]
@@ -63,3 +65,5 @@ class Description:
     checkpoint: Mapping[str, str]
     owns_weights: bool = False
     torch_layout: TorchLayout | None = None
+    translates: bool = False
+    search_space: Mapping[str, Any] = field(default_factory=dict)

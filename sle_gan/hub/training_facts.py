@@ -175,6 +175,8 @@ def command(config: TrainConfig, settings: dict[str, Any]) -> str:
     words = ["sle-gan", "train", "--model", config.model]
     for name in config.folders:
         words += [name, "YOUR_PICTURES"]
+    for name in config.further_sources:
+        words += [name, "OTHER_PICTURES"]
     for field in dataclasses.fields(config):
         if field.name not in settings or settings[field.name] == field.default:
             continue

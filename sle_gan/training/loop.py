@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from sle_gan import engine
-from sle_gan.data import BatchLoader, Dataset
-from sle_gan.errors import TrainingStopped
+from sle_gan.data import BatchLoader, Dataset, MixIn
+from sle_gan.errors import Diverged, TrainingStopped
 from sle_gan.gans.base import GAN
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
@@ -50,6 +52,7 @@ class Trainer:
         evaluation: measures the FID, if it is to be measured.
         best: of the run that is resumed.
         worse: measurements of the run that is resumed since its best.
+        mix_in: pictures that take a share of the first domain's batches.
     """
 
     def __init__(
@@ -63,11 +66,13 @@ class Trainer:
         evaluation: Evaluation | None = None,
         best: Best | None = None,
         worse: int = 0,
+        mix_in: MixIn | None = None,
     ):
         self.gan, self.devices, self.datasets = gan, devices, datasets
         self.folder, self.checkpoints, self.callback = folder, checkpoints, callback
         self.evaluation, self.best, self.worse = evaluation, best, worse
         self.config = gan.config
+        self.mix_in = mix_in
         self._saved: int | None = None
         self._step_started = 0.0
 
@@ -83,8 +88,10 @@ class Trainer:
         """
         self._saved = first_step if first_step else None
         domains = [dataset.images for dataset in self.datasets]
-        resident = self.devices.fits(sum(images.nbytes for images in domains))
-        train = compile_step(self.gan, self.devices, domains if resident else None)
+        further = [self.mix_in.images] if self.mix_in else []
+        resident = self.devices.fits(sum(images.nbytes for images in [*domains, *further]))
+        kept = [np.concatenate([domains[0], *further]), *domains[1:]] if resident and further else domains
+        train = compile_step(self.gan, self.devices, kept if resident else None)
         previews = Previews(self.gan, domains)
         started = time.perf_counter()
         step = first_step
@@ -96,6 +103,7 @@ class Trainer:
             prefetch=2 * steps_per_call(self.config, self.devices.accelerated),
             gather=not resident,
             drop_last=self.config.drop_last,
+            mix_in=self.mix_in,
         )
         with batches as loader:
             if show_first:
@@ -146,14 +154,14 @@ class Trainer:
                 raise self._diverged(step, ", ".join(bad))
             self.callback.on_step(step, {**logs, "images_per_second": speed})
 
-    def _diverged(self, step: int, what: str) -> TrainingStopped:
+    def _diverged(self, step: int, what: str) -> Diverged:
         newest = self.checkpoints.newest()
         advice = (
             f"the last good checkpoint is {newest.path}: --resume goes on from there, with a lower learning rate"
             if newest
             else "no checkpoint was written yet: start again with a lower learning rate"
         )
-        return TrainingStopped(f"training diverged at step {step:,} ({what}); {advice}")
+        return Diverged(f"training diverged at step {step:,} ({what}); {advice}")
 
     def _save(self, step: int) -> None:
         """Writes a checkpoint and then the exports, which are never newer."""
@@ -168,6 +176,7 @@ class Trainer:
             "best": best,
             "worse": self.worse,
             "constants": self.gan.constants,
+            **({"mix_in": self.mix_in.digest} if self.mix_in else {}),
         }
 
     def _evaluate(self, evaluation: Evaluation, step: int) -> None:

@@ -15,7 +15,8 @@ import keras
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
-from sle_gan.data import Dataset, load_dataset
+from sle_gan.config.latent import LatentConfig
+from sle_gan.data import Dataset, MixIn, load_dataset
 from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
@@ -37,13 +38,14 @@ from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
 
 
-def train(config: TrainConfig, resume: bool = False, override: bool = False) -> Outcome:
+def train(config: TrainConfig, resume: bool = False, override: bool = False, share: float = 1.0) -> Outcome:
     """Trains to the end of the run, or until a signal.
 
     Args:
         config: validated settings.
         resume: go on from the newest checkpoint of the run's folder.
         override: delete a run of this name first.
+        share: stop and save after this share of the steps, 0 to 1; the run's schedules are those of all its steps.
 
     A run that is complete is not trained: its exports are brought up to its checkpoints.
 
@@ -54,32 +56,36 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
     devices = _open_devices(config)
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
+    mix_in = _load_mix_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
-    to_do = not resume or _steps_done(config) < last
+    end = max(1, math.ceil(share * last))
+    to_do = not resume or _steps_done(config) < end
     evaluation = Evaluation(config, datasets, gan) if config.fid and to_do else None
     with Signals() as signals, _open_folder(config, resume, override) as folder:
         checkpoints = CheckpointFolder(folder.checkpoints, config.keep_checkpoints)
-        restored = _restore(gan, devices, datasets, checkpoints, last) if resume else Restored()
+        restored = _restore(gan, devices, datasets, checkpoints, last, mix_in) if resume else Restored()
         first, best, worse, new = restored
         if resume and evaluation:
             best = evaluation.take_over(best, folder.log)
             worse = worse if best else 0  # scores of another protocol do not count for --patience
         outcome = Outcome(first, None, 0.0, 0.0)
-        with contextlib.closing(_make_callbacks(gan, folder, first, last)) as callbacks:
+        with contextlib.closing(_make_callbacks(gan, folder, first, end)) as callbacks:
             if missing := left_out():
                 callbacks.on_message(missing)
-            if first < last:
+            if first < end:
                 if resume:
                     callbacks.attempt(str(folder.config), lambda: folder.write_config(config))
                     callbacks.attempt(str(folder.path), lambda: _renew_exports(gan, folder, checkpoints, callbacks))
                 callbacks.on_message(
-                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {last:,}"
+                    f"training {_describe(gan)} on {devices.description}, steps {first + 1:,} to {end:,}"
                 )
-                trainer = Trainer(gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse)
-                outcome = trainer.run(first, last, new, signals)
+                trainer = Trainer(
+                    gan, devices, datasets, folder, checkpoints, callbacks, evaluation, best, worse, mix_in
+                )
+                outcome = trainer.run(first, end, new, signals)
             _finish_exports(gan, folder, checkpoints, callbacks)
             if is_installed("matplotlib"):
                 callbacks.attempt(str(folder.curves), lambda: draw_curves(folder.log, folder.curves, gan.panels))
@@ -135,12 +141,12 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
     """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
-        datasets = _load_pictures(config)
+        datasets, mix_in = load_pictures(config), _load_mix_in(config)
         _check_batches(config, datasets)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
-        first, _, _, new = _restore(gan, devices, datasets, saved, last) if resume else Restored()
+        first, _, _, new = _restore(gan, devices, datasets, saved, last, mix_in) if resume else Restored()
         if first >= last:
             return Outcome(first, None, 0.0, 0.0)
         with (
@@ -148,14 +154,15 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
             RunFolder.create(dataclasses.replace(config, output_folder=place), override=False) as folder,
         ):
             checkpoints = CheckpointFolder(folder.checkpoints, 1)
-            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback())
+            trainer = Trainer(gan, devices, datasets, folder, checkpoints, Callback(), mix_in=mix_in)
             return trainer.run(first, last, new, signals)
 
 
 def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
+    _load_mix_in(config)
     _check_batches(config, datasets)
     gan = _make(config, devices, started=False)
     if config.fid:
@@ -176,16 +183,16 @@ def dry_run(config: TrainConfig) -> None:
 def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
-    datasets = _load_pictures(config)
+    datasets = load_pictures(config)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
 
 
-def _load_pictures(config: TrainConfig) -> list[Dataset]:
-    """The pictures of every domain."""
+def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None) -> list[Dataset]:
+    """The pictures of every domain, or of `sources`, which are named by their flags."""
     datasets: list[Dataset] = []
-    for name, folder in config.folders.items():
+    for name, folder in (config.folders if sources is None else sources).items():
         dataset = _load_domain(config, name, folder)
         for file in dataset.skipped[:20]:
             print(f"skipped {file}")
@@ -196,6 +203,14 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
         print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
         datasets.append(dataset)
     return datasets
+
+
+def _load_mix_in(config: TrainConfig) -> MixIn | None:
+    """The pictures of --mix-in, where a GAN has it and it is given."""
+    if not isinstance(config, LatentConfig) or not config.mix_in:
+        return None
+    (dataset,) = load_pictures(config, config.further_sources)
+    return MixIn(dataset.images, config.mix_in_share, config.mix_in_steps, dataset.digest)
 
 
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
@@ -237,6 +252,8 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
+        if name not in config.folders:
+            raise UserError(f"{name}: {error}") from error
         if not others:
             raise
         raise UserError(f"{name}: {error} (the other domain is {', '.join(others)})") from error
@@ -333,6 +350,7 @@ def _restore(
     datasets: Sequence[Dataset],
     checkpoints: CheckpointFolder,
     last: int,
+    mix_in: MixIn | None,
 ) -> Restored:
     """Loads the newest checkpoint into the GAN."""
     with devices.scope():
@@ -345,7 +363,8 @@ def _restore(
             f"{config.run_folder} has done {counted(meta['step'], 'step')}, and {length}; give a larger number"
         )
     elsewhere = meta["data"] is None
-    if not elsewhere and meta["data"] != [dataset.digest for dataset in datasets]:
+    others = meta.get("mix_in") != (mix_in.digest if mix_in else None)
+    if not elsewhere and (others or meta["data"] != [dataset.digest for dataset in datasets]):
         print("note: these are not the pictures that the run began with; it goes on with the new ones")
     # The best score is that of the file which holds it: a run may be killed before its next checkpoint names it.
     saved = (checkpoints.best_meta() or meta).get("best")

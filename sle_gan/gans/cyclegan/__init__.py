@@ -17,4 +17,12 @@ DESCRIPTION = Description(
         "discriminator_A": "PatchDiscriminator",
         "discriminator_B": "PatchDiscriminator",
     },
+    translates=True,
+    search_space={
+        "G_learning_rate": {"low": 5e-5, "high": 1e-3, "log": True},
+        "D_learning_rate": {"low": 5e-5, "high": 1e-3, "log": True},
+        "cycle_weight": {"low": 3.0, "high": 20.0, "log": True},
+        "identity_weight": {"low": 0.0, "high": 10.0},
+        "gan_loss": ["lsgan", "hinge"],
+    },
 )

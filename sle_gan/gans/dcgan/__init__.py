@@ -15,4 +15,11 @@ DESCRIPTION = Description(
         "generator": "DCGANGenerator",
         "discriminator": "DCGANDiscriminator",
     },
+    search_space={
+        "G_learning_rate": {"low": 5e-5, "high": 2e-3, "log": True},
+        "D_learning_rate": {"low": 5e-5, "high": 2e-3, "log": True},
+        "batch_size": [16, 32, 64, 128],
+        "label_smoothing": {"low": 0.0, "high": 0.2},
+        "instance_noise": {"low": 0.0, "high": 0.5},
+    },
 )

@@ -16,4 +16,11 @@ DESCRIPTION = Description(
         "discriminator": "Discriminator",
     },
     torch_layout=TorchLayout("sle_gan.gans.slegan.from_fastgan", "read_fastgan"),
+    search_space={
+        "G_learning_rate": {"low": 5e-5, "high": 1e-3, "log": True},
+        "D_learning_rate": {"low": 5e-5, "high": 1e-3, "log": True},
+        "batch_size": [4, 8, 16],
+        "ema_decay": [0.99, 0.995, 0.999],
+        "lecam": [0.0, 0.1, 0.3],
+    },
 )

