@@ -16,6 +16,7 @@ from sle_gan import engine
 from sle_gan.models.folded import Folded, Stage, TensorOperations, run
 from sle_gan.pictures import pixels
 from sle_gan.seeds import seeded_latents, seeded_noise, slerp
+from sle_gan.shapes import Size
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
 # last group is filled up, because the kernels for different batch sizes differ in the last bits: an image must
@@ -38,7 +39,7 @@ class ImageGenerator(Protocol):
     @property
     def latent(self) -> int: ...
     @property
-    def noise_sizes(self) -> list[int]: ...
+    def noise_sizes(self) -> list[Size]: ...
 
 
 class Inputs(NamedTuple):
@@ -46,7 +47,7 @@ class Inputs(NamedTuple):
 
     Attributes:
         latents: (latent,) float32.
-        noise: maps (size, size, 1) float32, one for each of the generator's `noise_sizes`.
+        noise: maps (H, W, 1) float32, one for each of the generator's `noise_sizes`.
         gates: factors (1, 1, G) float32 in place of those that the generator makes of the latents, by the size of the
             maps that they are for; of none, some or all of the generator's `gate_widths`.
     """
@@ -111,7 +112,7 @@ def generate_images(
         truncation: draw latent values beyond this again: less variety, more typical images. Below 0.1 it takes long.
 
     Yields:
-        uint8 arrays (b, R, R, C), b <= 4, in the order of the seeds. An image depends on its seed and on nothing
+        uint8 arrays (b, H, W, C), b <= 4, in the order of the seeds. An image depends on its seed and on nothing
         else. The weights are read when the first images are asked for.
 
     Raises:
@@ -188,7 +189,7 @@ def _made_ahead(items: Iterator[Any]) -> Iterator[Any]:
 
 
 def _group_function(generator: Any) -> Callable[[Inputs], np.ndarray]:
-    """The inputs of `GROUP` images -> the images (GROUP, R, R, C) uint8."""
+    """The inputs of `GROUP` images -> the images (GROUP, H, W, C) uint8."""
     if hasattr(generator, "fold"):
         return functools.partial(_generate_folded, generator.fold().on_device())
 
@@ -234,7 +235,7 @@ def _generate_folded(folded: Folded, group: Inputs) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(stages: tuple[Stage, ...], last: bool) -> Callable[..., Any]:
-    """(arrays, x, noises, gates) -> what `run` returns, with images (B, R, R, C) uint8 if these are the last stages.
+    """(arrays, x, noises, gates) -> what `run` returns, with images (B, H, W, C) uint8 if these are the last stages.
 
     The gates are those that earlier stages left, and those to use in place of what these stages would make.
 
@@ -276,7 +277,7 @@ def interpolation(
         frames: frames from each key image to the next.
 
     Yields:
-        uint8 arrays (b, R, R, C); len(seeds) * frames frames in all. The noise is that of the first
+        uint8 arrays (b, H, W, C); len(seeds) * frames frames in all. The noise is that of the first
         seed throughout, so that nothing flickers.
     """
     keys = [seeded_latents(seed, generator.latent, truncation) for seed in seeds]

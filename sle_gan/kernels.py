@@ -51,18 +51,18 @@ def _check_arguments(make: Callable[..., Any], architecture: Any) -> None:
     if not isinstance(architecture, Mapping):
         raise ValueError(f"expected its arguments by name, found a {type(architecture).__name__}")
     expected = inspect.signature(make).parameters
-    for name in expected.keys() | architecture.keys():
-        if name not in expected or name not in architecture:
-            raise ValueError(f"its arguments are {', '.join(expected)}")
-    for name, parameter in expected.items():
-        value = architecture[name]
+    required = {name for name, parameter in expected.items() if parameter.default is parameter.empty}
+    if not required <= architecture.keys() <= expected.keys():
+        raise ValueError(f"its arguments are {', '.join(expected)}")
+    for name, value in architecture.items():
         fits = {
             "int": _is_count(value),
             "bool": type(value) is bool,
+            "str": type(value) is str,
             "list[int]": isinstance(value, (list, tuple)) and all(map(_is_count, value)),
-        }[str(parameter.annotation)]
+        }[str(expected[name].annotation)]
         if not fits:
-            raise ValueError(f"{name} must be of the type {parameter.annotation}, and in bounds")
+            raise ValueError(f"{name} must be of the type {expected[name].annotation}, and in bounds")
     sides = [architecture.get(name, 64) for name in ("output_resolution", "input_resolution")]
     if any(side & (side - 1) or not 32 <= side <= 1024 for side in sides):
         raise ValueError("the resolution must be a power of two from 32 to 1024")

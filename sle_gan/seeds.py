@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sle_gan.shapes import Size, sides
+
 
 def seeded_latents(seed: int, latent: int, truncation: float | None = None) -> np.ndarray:
     """The latent vector (latent,) of an image's seed; with truncation, values beyond it are drawn again.
@@ -19,10 +21,10 @@ def seeded_latents(seed: int, latent: int, truncation: float | None = None) -> n
     return values
 
 
-def seeded_noise(seed: int, sizes: Sequence[int]) -> list[np.ndarray]:
-    """The noise maps (size, size, 1) of an image's seed, independent of its latents."""
+def seeded_noise(seed: int, sizes: Sequence[Size]) -> list[np.ndarray]:
+    """The noise maps (H, W, 1) of an image's seed, independent of its latents."""
     random = np.random.default_rng([seed, 1])
-    return [random.standard_normal((size, size, 1), dtype=np.float32) for size in sizes]
+    return [random.standard_normal((*sides(size), 1), dtype=np.float32) for size in sizes]
 
 
 def slerp(start: np.ndarray, end: np.ndarray, t: float) -> np.ndarray:

@@ -58,7 +58,7 @@ def train(devices: Devices, initial: Path, result: Path, model: str, steps: int)
             for name, variable in state.items():
                 variable.assign(arrays[name])
     replace_draws(BATCH, replica_count if devices.replicas > 1 else lambda: 1)
-    shape = (steps, len(gan.config.folders), BATCH, 64, 64, 3)
+    shape = (steps, len(gan.config.folders), BATCH, *gan.config.picture_shape, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = devices.compile(gan.train_step, state.values(), seed=0)
     logs = [step([tuple(batch)], k)[0] for k, batch in enumerate(images)]

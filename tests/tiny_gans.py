@@ -34,12 +34,14 @@ CONFIGS = {
     # A pool that is full after two steps, so that old pictures come back.
     "cyclegan": CycleGANConfig(resolution=64, width=4, blocks=2, pool_size=10, **AUGMENTED),
 }
+# A shape that is no square, for both judges. 4x6 maps are pooled to 4x4 in parts that overlap.
+SHAPED = {"shaped": ProjectedConfig(**SIZE, head_width=4, aspect="3:2")}
 
 
 def make_tiny(model: str, rate: float = 1e-3) -> Any:
     """The tiny GAN of a model, from the same initial weights every time."""
     keras.utils.set_random_seed(0)
-    gan = make(CONFIGS[model])
+    gan = make({**CONFIGS, **SHAPED}[model])
     if model == "cyclegan":
         _use_sgd_in_cyclegan(gan, rate)
         return gan

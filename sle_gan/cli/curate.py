@@ -14,6 +14,7 @@ from sle_gan.curation.rules import Rules
 from sle_gan.data.sources import PictureSource, check_image_column, check_source, open_source
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
+from sle_gan.shapes import SQUARE
 from sle_gan.storage.paths import check_output_folder
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def _tell(gathered: Gathered, decision: Decision) -> None:
     for file in gathered.source.left_out:
         print(f"  not looked at: {file}")
     shape = recommend_shape(gathered.column("width"), gathered.column("height"))
-    print(f"shape: {shape.name} keeps {shape.kept[shape.name]:.0%} of the surface, a square {shape.kept['1:1']:.0%}")
+    way = "" if shape.name == SQUARE else f"; train with --aspect {shape.name}"
+    kept = f"{shape.kept[shape.name]:.0%} of the surface, a square {shape.kept[SQUARE]:.0%}"
+    print(f"shape: {shape.name} keeps {kept}{way}")
 
 
 def _number_or_off(text: str) -> float | None:

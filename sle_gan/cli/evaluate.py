@@ -141,6 +141,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "generator's resolution where there is a generator)",
     )
     parser.add_argument(
+        "--aspect",
+        metavar="W:H",
+        help="with --resolution: cut to this shape as training does, the shorter side being R (default: 1:1, or that "
+        "of the generator)",
+    )
+    parser.add_argument(
         "--channels",
         choices=("rgb", "grey"),
         help="with --resolution: what is kept of the pictures' channels (default: rgb, or those of the generator)",

@@ -10,6 +10,7 @@ from sle_gan.cli import explore_model as shared
 from sle_gan.cli.common import user_path
 from sle_gan.errors import UserError
 from sle_gan.features import MAPS
+from sle_gan.shapes import SQUARE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace, stored: StoredNetwork) -> np.ndarray:
-    """The photo as the generator would make it, uint8 (R, R, C).
+    """The photo as the generator would make it, uint8 (H, W, C).
 
     Raises:
         UserError: if it cannot be read.
@@ -126,7 +127,8 @@ def _read(arguments: argparse.Namespace, stored: StoredNetwork) -> np.ndarray:
     channels = next(name for name, count in CHANNELS.items() if count == stored.architecture["channels"])
     try:
         with quiet_pillow():
-            return decode_image(Path(arguments.photo), stored.architecture["output_resolution"], channels)
+            resolution, aspect = stored.architecture["output_resolution"], stored.architecture.get("aspect", SQUARE)
+            return decode_image(Path(arguments.photo), resolution, channels, aspect=aspect)
     except Exception as error:  # Pillow has no closed list of what a hostile file makes it raise
         raise UserError(f"--photo {arguments.photo} cannot be read: {decode_failure(error)}") from error
 

@@ -85,7 +85,7 @@ def make_parser() -> Parser:
         "--export",
         metavar="FORMAT",
         help="write the generator for other programs, to --output: onnx (a file; needs the extra onnx) or saved_model "
-        "(a folder). Latents (B, latent) float32 -> images (B, R, R, C) uint8, with the noise that a call of the "
+        "(a folder). Latents (B, latent) float32 -> images (B, H, W, C) uint8, with the noise that a call of the "
         "generator without noise has",
     )
     parser.add_argument("--output", type=user_path, metavar="PATH", help="where --export writes; must not exist")

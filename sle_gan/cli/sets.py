@@ -14,6 +14,7 @@ from sle_gan.data.sources import is_source
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import Kind, open_model
 from sle_gan.runs.folder import read_run_config
+from sle_gan.shapes import SQUARE, as_text, aspect_of, checked_aspect, made_aspect, picture_shape
 from sle_gan.storage.paths import holds_model
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class Reading(NamedTuple):
     enlarge: str = "smooth"
     value_range: tuple[float, float] | None = None
     image_column: str | None = None
+    aspect: str = SQUARE
 
     @classmethod
     def asked_for(cls, options: argparse.Namespace) -> Reading:
         limits = parse_value_range(options.value_range)
         channels, enlarge = options.channels or "rgb", options.enlarge or "smooth"
-        return cls(options.resolution, channels, enlarge, limits, options.image_column)
+        aspect = options.aspect or SQUARE
+        return cls(options.resolution, channels, enlarge, limits, options.image_column, aspect)
 
     def __str__(self) -> str:
         values = ", values {:g} to {:g}".format(*self.value_range) if self.value_range else ""
@@ -47,11 +50,11 @@ class Reading(NamedTuple):
             return "own size"
         grey = " grey" if self.channels == "grey" else ""
         enlarged = ", small ones enlarged as pixels" if self.enlarge == "pixels" else ""
-        return f"{self.resolution}x{self.resolution}{grey} as trained on{enlarged}"
+        return f"{as_text(*picture_shape(self.resolution, self.aspect))}{grey} as trained on{enlarged}"
 
 
 class Generated(NamedTuple):
-    """What a generator makes: image k, uint8 (R, R, 3), is of `seeds[k]`; and how pictures are to be read beside it."""
+    """What a generator makes: image k, uint8 (H, W, 3), is of `seeds[k]`; and how pictures are to be read beside it."""
 
     generator: Any
     seeds: range
@@ -73,12 +76,18 @@ def generate(stored: StoredNetwork, options: argparse.Namespace, count: int) -> 
     generator = fold_network(stored)
     batches = generate_images(generator, seeds)
     first = next(batches)
-    side, channels = first.shape[1], "grey" if first.shape[-1] == 1 else "rgb"
-    for flag, given, own in (("--resolution", options.resolution, side), ("--channels", options.channels, channels)):
+    (_, height, width, count), asked = first.shape, Reading.asked_for(options)
+    side, aspect, channels = min(height, width), aspect_of(height, width), "grey" if count == 1 else "rgb"
+    aspect_given = options.aspect and made_aspect(options.aspect)
+    for flag, given, own in (
+        ("--resolution", options.resolution, side),
+        ("--aspect", aspect_given, aspect),
+        ("--channels", options.channels, channels),
+    ):
         if given not in (None, own):
             raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
     images = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
-    reading = Reading.asked_for(options)._replace(resolution=side, channels=channels)
+    reading = asked._replace(resolution=side, channels=channels, aspect=aspect)
     return Generated(generator, seeds, images, reading)
 
 
@@ -156,6 +165,8 @@ def check_reading(options: argparse.Namespace, generator: bool) -> None:
     parse_value_range(options.value_range)
     if options.resolution is not None and not 8 <= options.resolution <= 4096:
         raise UserError(f"--resolution {options.resolution}: expected 8 to 4096 pixels")
-    given = next((name for name in ("channels", "enlarge") if getattr(options, name)), None)
+    if options.aspect:
+        checked_aspect(options.aspect)
+    given = next((name for name in ("channels", "enlarge", "aspect") if getattr(options, name)), None)
     if given and not options.resolution and not generator:
         raise UserError(f"--{given} {getattr(options, given)} is for pictures read at a --resolution; give one, too")

@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   sle-gan train --data-folder flowers --resolution 256 --name flowers
   sle-gan train --data-folder flowers --resolution 256 --fid --name flowers
+  sle-gan train --data-folder flowers --resolution 256 --aspect 3:2     384x256 pixels
   sle-gan train --name flowers --resume                     go on after a stop
   sle-gan train --name flowers --resume --steps 80000       go on for longer
   sle-gan train --data-folder roses --init-from runs/flowers --freeze-discriminator-layers 2 --name roses
@@ -59,7 +60,7 @@ def make_parser(config: type[TrainConfig] = CONFIGS[DEFAULT_MODEL]) -> Parser:
 
 def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, trains."""
-    parser = make_parser(_chosen_config(argv))
+    parser = make_parser(_chosen(argv))
     arguments = vars(parser.parse_args(argv))
     override, resume, dry_run = (arguments.pop(key) for key in ("override", "resume", "dry_run"))
     engine, file, preview = (arguments.pop(key) for key in ("engine", "config", "preview_augmentation"))
@@ -87,6 +88,16 @@ def main(argv: list[str]) -> None:
             outcome = run.train(config, resume=resume, override=override)
             if outcome.interrupted_by:
                 sys.exit(signals.exit_code(outcome.interrupted_by))
+
+
+def _chosen(argv: list[str]) -> type[TrainConfig]:
+    """`_chosen_config`. Raises a UserError for an --aspect of a GAN that has none: there is no flag to misspell."""
+    chosen = _chosen_config(argv)
+    given = any(word.partition("=")[0] == "--aspect" for word in argv)
+    if given and "aspect" not in field_names(chosen):
+        others = " and ".join(name for name, each in CONFIGS.items() if "aspect" in field_names(each))
+        raise UserError(f"--aspect: --model {chosen.model} makes squares only; {others} make other shapes")
+    return chosen
 
 
 def _chosen_config(argv: list[str]) -> type[TrainConfig]:

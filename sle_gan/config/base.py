@@ -237,6 +237,11 @@ class TrainConfig:
             )
 
     @property
+    def picture_shape(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return self.resolution, self.resolution
+
+    @property
     def policy_names(self) -> tuple[str, ...]:
         """The augmentation policy as names."""
         return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())

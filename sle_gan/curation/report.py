@@ -116,8 +116,8 @@ def _shape(shape: Shape) -> str:
     words = (
         "Squares suit this set: no other shape keeps more than 2 % more."
         if shape.name == "1:1"
-        else f"A cut to {shape.name} ({page.flag('--aspect ' + shape.name)}) keeps {shape.kept[shape.name]:.0%} of the "
-        f"surface on average, a square {shape.kept['1:1']:.0%}."
+        else f"A cut to {shape.name} ({page.flag('sle-gan train --aspect ' + shape.name)}) keeps "
+        f"{shape.kept[shape.name]:.0%} of the surface on average, a square {shape.kept['1:1']:.0%}."
     )
     return page.section("Shape", f"recommended: <b>{shape.name}</b>", f"<p>{words}</p>" + page.bars(rows), "shape")
 

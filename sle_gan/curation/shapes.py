@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-SHAPES = ("1:1", "5:4", "4:5", "4:3", "3:4", "3:2", "2:3", "16:9", "9:16", "2:1", "1:2")
+# Those that networks make exactly (`sle_gan.shapes`), up to the default of --max-aspect, the simplest first.
+_WIDE = ((5, 4), (3, 2), (7, 4), (2, 1), (5, 2), (3, 1))
+SHAPES = ("1:1", *(f"{a}:{b}" for wide in _WIDE for a, b in (wide, wide[::-1])))
 _WORTH = 0.02  # of the surface: less than this is no reason to leave the simpler shape, which comes first
 
 

@@ -11,8 +11,8 @@ from sle_gan.data.decode import (
     decode_image,
     decode_whole,
     quiet_pillow,
+    read_cut,
     read_reduced,
-    read_square,
     read_whole,
 )
 from sle_gan.data.levels import Levels, describe
@@ -51,7 +51,7 @@ __all__ = [
     "load_images",
     "open_source",
     "quiet_pillow",
+    "read_cut",
     "read_reduced",
-    "read_square",
     "read_whole",
 ]

@@ -43,7 +43,7 @@ _OUR_TEMPORARY = re.compile(
 
 
 class CacheEntry(NamedTuple):
-    """What an entry holds: images uint8 (N, R, R, C), mapped read-only, the names they came from, and notes."""
+    """What an entry holds: images uint8 (N, H, W, C), mapped read-only, the names they came from, and notes."""
 
     images: np.ndarray
     files: tuple[str, ...]
@@ -130,7 +130,7 @@ class EntryWriter:
         return self
 
     def append(self, image: np.ndarray) -> None:
-        """Adds uint8 (R, R, C)."""
+        """Adds uint8 (H, W, C)."""
         # Plain writes: on a full disk they raise OSError, where a memory map kills the process (SIGBUS).
         pixels = np.ascontiguousarray(image, dtype=np.uint8).reshape(self._shape)
         self._file.write(pixels.data)

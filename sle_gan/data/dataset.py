@@ -14,12 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, make_room, read_entry, size_limit
-from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_square
+from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_cut
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.data.picture_files import SkippedFile
 from sle_gan.data.sources import PictureSource, open_source
 from sle_gan.errors import UserError, counted, printable
+from sle_gan.shapes import SQUARE, as_text
 from sle_gan.storage.paths import expanded, reason
 
 _NAMED_IN_ERRORS = 3
@@ -29,7 +30,7 @@ _NAMED_IN_ERRORS = 3
 class Dataset:
     """The images of a folder, an archive or a data set.
 
-    images: uint8 (N, R, R, C), read-only, mapped from the cache (or in memory where there can be none).
+    images: uint8 (N, H, W, C), read-only, mapped from the cache (or in memory where there can be none).
     files: their N names, relative to `source`, with forward slashes, sorted.
     skipped: the files that gave no image, each with its reason.
     digest: hex; names and content of all files plus the settings. Equal digests mean equal images.
@@ -75,6 +76,7 @@ def load_dataset(
     enlarge: str = "smooth",
     value_range: ValueRange | None = None,
     image_column: str | None = None,
+    aspect: str = SQUARE,
 ) -> Dataset:
     """All pictures of a source, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
@@ -85,7 +87,8 @@ def load_dataset(
     Args:
         source: a folder, searched with its subfolders for jpg, png, webp, avif, bmp, gif and tiff, in any case; an
             archive (.zip, .tar, .tar.gz); or a data set, `dataset:user/name[@revision][:split]` or `dataset:./folder`.
-        resolution: side R of the square that each picture is scaled to cover and cut to, in pixels.
+        resolution: side R of the square that each picture is scaled to cover and cut to, in pixels; the shorter side
+            with another aspect.
         channels: "rgb", "grey" or "rgba".
         cache_folder: where decoded pictures are kept, keyed by the content of all files and the settings; by default
             $SLE_GAN_CACHE, else ~/.cache/sle_gan.
@@ -95,9 +98,10 @@ def load_dataset(
         value_range: values that are black and white in pictures of 16 bits and more; by default all that the format
             can hold.
         image_column: of a data set that has several columns with images.
+        aspect: W:H of the images, of which the nearest is taken that networks make; see `sle_gan.shapes`.
 
     Returns:
-        A `Dataset`: `images` uint8 (N, R, R, C), read-only; `files`, their names; `skipped`, those that gave no image.
+        A `Dataset`: `images` uint8 (N, H, W, C), read-only; `files`, their names; `skipped`, those that gave no image.
 
     Raises:
         UserError: if the source is missing or holds no picture, if no file or less than half of them can be decoded,
@@ -109,7 +113,7 @@ def load_dataset(
         >>> dataset.images.shape, str(dataset.images.dtype), len(dataset.skipped)
         ((2, 64, 64, 3), 'uint8', 0)
     """
-    settings = PixelSettings(resolution, channels, enlarge, value_range)
+    settings = PixelSettings(resolution, channels, enlarge, value_range, aspect)
     workers = worker_count(workers)
     opened = open_source(source, image_column)
     names = list(opened.names)
@@ -159,6 +163,9 @@ def _digest(source: PictureSource, settings: PixelSettings, progress: bool) -> t
         total.update(settings.enlarge.encode())
     if settings.value_range:
         total.update(repr(settings.value_range).encode())
+    height, width, _ = settings.shape
+    if height != width:
+        total.update(as_text(height, width).encode())
     for name in tqdm(source.names, "Checking files", unit="file", delay=1, disable=not progress, leave=False):
         try:
             content = source.content_hash(name)
@@ -188,7 +195,7 @@ class _Decoding:
     progress: bool
 
     def run(self, append: Callable[[np.ndarray], None]) -> tuple[list[str], list[SkippedFile], list[str]]:
-        """Gives each image, uint8 (R, R, C), to `append`; returns their names, the files without one, and notes.
+        """Gives each image, uint8 (H, W, C), to `append`; returns their names, the files without one, and notes.
 
         Raises `UserError` when these are more than half, or all.
         """
@@ -214,7 +221,7 @@ class _Decoding:
         if name in self.unreadable:
             return self.unreadable[name]
         try:
-            return read_square(self.source.picture(name) if self.source else name, self.settings)
+            return read_cut(self.source.picture(name) if self.source else name, self.settings)
         except Exception as error:  # whatever Pillow raises on a hostile file becomes that file's reason
             return decode_failure(error)
 

@@ -1,5 +1,6 @@
-"""One picture file -> one square uint8 array, whatever its mode, orientation and shape."""
+"""One picture file -> one uint8 array of a given shape, whatever its mode, orientation and own shape."""
 
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image, ImageFile
 from sle_gan.data.levels import Levels, ValueRange, checked_range, levels_of_bytes, to_8_bit
 from sle_gan.data.opening import MAX_PIXELS, Source, open_picture
 from sle_gan.errors import UserError
+from sle_gan.shapes import SQUARE, checked_aspect, made_aspect, picture_shape
 
 # JPEGs decode at 1/2, 1/4 or 1/8 for less work (12 megapixels to 256: 89 ms, not 240), as long as this many
 # times the target is left. Measured on a zone plate: aliases of 0.7 levels at 3, of 3.6 at 2; 0.5 is rounding.
@@ -35,16 +37,18 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 
 @dataclass(frozen=True)
 class PixelSettings:
-    """What every image becomes: `resolution` pixels square, `channels` "rgb", "grey" or "rgba".
+    """What every image becomes: `resolution` pixels on the shorter side, `channels` "rgb", "grey" or "rgba".
 
     A smaller picture is enlarged "smooth", by Lanczos, or as "pixels", each of which stays a square.
     value_range: which values are black and white where there are more than 8 bits a channel, as (0, 4095).
+    aspect: W:H of the image, of which the nearest is taken that networks make; see `sle_gan.shapes`.
     """
 
     resolution: int = 256
     channels: str = "rgb"
     enlarge: str = "smooth"
     value_range: ValueRange | None = None
+    aspect: str = SQUARE
 
     def __post_init__(self) -> None:
         try:
@@ -59,20 +63,40 @@ class PixelSettings:
             raise UserError(f"enlarge {self.enlarge!r}: expected one of {', '.join(_ENLARGE)}")
         object.__setattr__(self, "resolution", resolution)  # a numpy integer is no JSON
         object.__setattr__(self, "value_range", checked_range(self.value_range))
+        checked_aspect(self.aspect, "aspect")
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return (self.resolution, self.resolution, _CHANNELS[self.channels])
+        return (*picture_shape(self.resolution, self.aspect), _CHANNELS[self.channels])
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        values = asdict(self)
+        if made_aspect(self.aspect) == SQUARE:  # as before there was another
+            del values["aspect"]
+        return values
 
 
-def cover_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the largest centred square: what a cover-resize and centre crop keep."""
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+Box = tuple[float, float, float, float]
+
+
+def cover_box(width: int, height: int, aspect: tuple[int, int] = (1, 1)) -> Box:
+    """(left, top, right, bottom) of the largest centred box of an aspect: what a cover-resize and centre crop keep.
+
+    Whole pixels for a square. For others the sides that are cut may lie within pixels, so that nothing is squashed.
+
+    Args:
+        aspect: width and height of the box, in any unit.
+    """
+    across, down = aspect
+    if across == down:
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        return left, top, left + side, top + side
+    if width * down >= height * across:  # too wide
+        left = (width - height * across / down) / 2
+        return left, 0, width - left, height
+    top = (height - width * down / across) / 2
+    return 0, top, width, height - top
 
 
 class Decoded(NamedTuple):
@@ -88,15 +112,17 @@ def decode_image(
     channels: str = "rgb",
     enlarge: str = "smooth",
     value_range: ValueRange | None = None,
+    aspect: str = SQUARE,
 ) -> np.ndarray:
     """Reads one picture as uint8 of shape (resolution, resolution, C), C = 3, 1 ("grey") or 4 ("rgba").
 
-    EXIF orientation is honoured; the largest centred square is cut and resized with Lanczos (antialiased):
-    nothing is squashed. Where that square is smaller than the resolution, `enlarge` "pixels" keeps the pixels
-    of pixel art as squares of one size, which Lanczos would blur. Any mode is converted: alpha over white
-    (kept by "rgba"), palettes, CMYK, 1-bit; 16-bit grey is divided by 257; 32-bit and float grey are taken as
-    0..1, 0..255 or 0..65535, whichever is the first to hold all values, else stretched from their minimum and
-    maximum. `value_range` says instead what is black and white in pictures of 16 bits and more. NaN is black.
+    With another `aspect`, W:H, the shorter side is the resolution. EXIF orientation is honoured; the largest centred
+    box of that aspect is cut and resized with Lanczos (antialiased): nothing is squashed. Where that box is smaller
+    than the image, `enlarge` "pixels" keeps the pixels of pixel art as squares of one size, which Lanczos would blur.
+    Any mode is converted: alpha over white (kept by "rgba"), palettes, CMYK, 1-bit; 16-bit grey is divided by 257;
+    32-bit and float grey are taken as 0..1, 0..255 or 0..65535, whichever is the first to hold all values, else
+    stretched from their minimum and maximum. `value_range` says instead what is black and white in pictures of 16 bits
+    and more. NaN is black.
     An animation gives its first frame.
 
     Raises an exception whose message is the reason when the file is no picture (of any format named in
@@ -105,18 +131,18 @@ def decode_image(
     or has more than `MAX_PIXELS` pixels as it is decoded (a decompression bomb, or as dangerous). Pillow has no
     closed list of exceptions; expect any.
     """
-    return read_square(path, PixelSettings(resolution, channels, enlarge, value_range)).pixels
+    return read_cut(path, PixelSettings(resolution, channels, enlarge, value_range, aspect)).pixels
 
 
-def read_square(path: Source, settings: PixelSettings) -> Decoded:
+def read_cut(path: Source, settings: PixelSettings) -> Decoded:
     """`decode_image`, with how the values were read."""
-    whole, levels = _read(path, settings.value_range, _DRAFT * settings.resolution)
-    box = cover_box(*whole.size)
-    if settings.enlarge == "pixels" and box[2] - box[0] < settings.resolution:
-        whole = _enlarge_pixels(whole.crop(box), settings.resolution)
+    height, width, _ = settings.shape
+    whole, levels = _read(path, settings.value_range, _DRAFT * max(height, width))
+    box = cover_box(*whole.size, (width, height))
+    if settings.enlarge == "pixels" and box[2] - box[0] < width:
+        whole = _enlarge_pixels(whole, box, width, height)
     else:
-        size = (settings.resolution, settings.resolution)
-        whole = whole.resize(size, Image.Resampling.LANCZOS, box=box)
+        whole = whole.resize((width, height), Image.Resampling.LANCZOS, box=box)
     return Decoded(_to_array(whole, settings.channels), levels)
 
 
@@ -241,19 +267,27 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _enlarge_pixels(image: Image.Image, resolution: int) -> Image.Image:
-    """A square image with every pixel as a square of resolution / side: the mean over the area of each new pixel.
+def _enlarge_pixels(image: Image.Image, box: Box, width: int, height: int) -> Image.Image:
+    """A box of an image with every pixel as a square of one size: the mean over the area of each new pixel.
 
     Nearest would make some of the squares a pixel wider than others; where the ratio is whole, this is nearest.
     """
-    side = image.width
-    edges = np.arange(side + 1) * (resolution / side)  # of the old pixels, in new ones
-    new = np.arange(resolution)[:, None]
-    overlap = np.clip(np.minimum(new + 1, edges[1:]) - np.maximum(new, edges[:-1]), 0, None)  # (resolution, side)
-    pixels = np.asarray(image).reshape(side, side, -1).astype(np.float64)
-    enlarged = np.einsum("ij,kl,jlc->ikc", overlap, overlap, pixels, optimize=True)
+    left, top, right, bottom = box
+    outer = math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)
+    cut = image.crop(outer)
+    columns = _overlap(cut.width, left - outer[0], right - left, width)
+    rows = _overlap(cut.height, top - outer[1], bottom - top, height)
+    pixels = np.asarray(cut).reshape(cut.height, cut.width, -1).astype(np.float64)
+    enlarged = np.einsum("ij,kl,jlc->ikc", rows, columns, pixels, optimize=True)
     data = np.rint(enlarged).astype(np.uint8).tobytes()
-    return Image.frombytes(image.mode, (resolution, resolution), data)
+    return Image.frombytes(image.mode, (width, height), data)
+
+
+def _overlap(count: int, start: float, length: float, target: int) -> np.ndarray:
+    """Shares (target, count) of old pixels in new ones, of which `target` cover `length` old ones from `start` on."""
+    edges = (np.arange(count + 1) - start) * (target / length)  # of the old pixels, in new ones
+    new = np.arange(target)[:, None]
+    return np.clip(np.minimum(new + 1, edges[1:]) - np.maximum(new, edges[:-1]), 0, None)
 
 
 def _to_array(image: Image.Image, channels: str) -> np.ndarray:

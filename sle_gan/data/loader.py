@@ -12,15 +12,15 @@ from sle_gan.data.cache import release_pages
 from sle_gan.data.mixing import MixIn
 from sle_gan.data.sampler import batch_indices, domain_seed
 
-# For each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
+# For each domain the images (B, H, W, C) uint8, or their indices (B,) where the images are on the device.
 HostBatch = tuple[np.ndarray, ...]
 
 
 class BatchLoader:
-    """Batches `first_batch`, `first_batch + 1`, ... for ever, of images uint8 (N, R, R, C) of one or more domains.
+    """Batches `first_batch`, `first_batch + 1`, ... for ever, of images uint8 (N, H, W, C) of one or more domains.
 
     A thread gathers `prefetch` batches ahead. `next()` and iteration give (k, batch): the batch's number
-    and a tuple with uint8 (B, R, R, C) for each domain, contiguous and the consumer's own. The images of domain d are
+    and a tuple with uint8 (B, H, W, C) for each domain, contiguous and the consumer's own. The images of domain d are
     `batch_indices(N_d, B, domain_seed(seed, d), k, drop_last)`: domains are paired at random and may differ in size.
     `waited_s` is how many seconds the consumer has waited in all: near zero when the thread keeps up.
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
@@ -60,7 +60,7 @@ class BatchLoader:
             self._submit()
 
     def next(self) -> tuple[int, HostBatch]:
-        """(k, (uint8 (B, R, R, C), ...)) of the next batch. Raises `RuntimeError` after `close()`."""
+        """(k, (uint8 (B, H, W, C), ...)) of the next batch. Raises `RuntimeError` after `close()`."""
         if self._closed:
             raise RuntimeError("this BatchLoader is closed")
         k, future = self._pending[0]
@@ -92,7 +92,7 @@ class BatchLoader:
             if mix_in:
                 indices = mix_in.indices(indices, len(images), self._seed, k)
             if self._gathers:
-                # Fancy indexing copies: (B, R, R, C).
+                # Fancy indexing copies: (B, H, W, C).
                 batch.append(mix_in.gather(images, indices) if mix_in else np.ascontiguousarray(images[indices]))
                 release_pages(images)
                 if mix_in:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-# What a step gets: for each domain of images that the GAN learns from one tensor, uint8 (B, R, R, C).
+# What a step gets: for each domain of images that the GAN learns from one tensor, uint8 (B, H, W, C).
 Batch = Sequence[Any]
 
 Logs = dict[str, float]

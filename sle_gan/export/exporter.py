@@ -15,7 +15,7 @@ from sle_gan.models.folded import Folded
 def export(folded: Any, format_: Format, path: str | Path, output: Output = "uint8") -> None:
     """Writes a generator for other programs.
 
-    Input `latents` (B, latent) float32 from N(0, 1), any B; output `images` (B, R, R, C) in RGB order.
+    Input `latents` (B, latent) float32 from N(0, 1), any B; output `images` (B, H, W, C) in RGB order.
 
     Args:
         folded: what `load_folded` or a network's `fold` gives.

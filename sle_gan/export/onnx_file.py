@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sle_gan.errors import UserError
 from sle_gan.models.folded import Folded, Stage, StageArrays, run
+from sle_gan.models.layers import pooling
 from sle_gan.models.upsampling import fuse_upsampling
 from sle_gan.storage.atomic import atomic_path
 
@@ -49,10 +50,10 @@ class NodeOperations:
     def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
         kernel, bias, kind = _host(kernel), _host(bias), stage.kind
         if kind == "project":
-            latent, _, _, filters = kernel.shape
+            latent, rows, columns, filters = kernel.shape
             matrix = self.constant(kernel.transpose(0, 3, 1, 2).reshape(latent, -1))
-            flat = self.node("Gemm", x, matrix, self.constant(np.repeat(bias, 16)))
-            return self.node("Reshape", flat, self.constant([-1, filters, 4, 4], np.int64))
+            flat = self.node("Gemm", x, matrix, self.constant(np.repeat(bias, rows * columns)))
+            return self.node("Reshape", flat, self.constant([-1, filters, rows, columns], np.int64))
         if kind == "up" and stage.size // 2 >= TRANSPOSED_FROM:
             kernel, kind = _host(fuse_upsampling(kernel)), "deconv"
         if kind == "deconv":  # (4, 4, F, C) -> (C, F, 4, 4)
@@ -84,12 +85,18 @@ class NodeOperations:
             x = self.node({"relu": "Relu", "tanh": "Tanh"}[stage.activation], x)
         return x if gate is None else self.node("Mul", x, gate)
 
-    def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
-        window = [size // 4] * 2
-        pooled = x if size == 4 else self.node("AveragePool", x, kernel_shape=window, strides=window)
-        hidden = self._conv(pooled, _host(squeeze), 0)
+    def gate(self, x: Any, shape: tuple[int, int], squeeze: Any, excite: Any) -> Any:
+        hidden = self._conv(self._pooled(x, *shape), _host(squeeze), 0)
         hidden = self.node("Mul", hidden, self.node("Sigmoid", hidden))
         return self.node("Sigmoid", self._conv(hidden, _host(excite), 0))
+
+    def _pooled(self, x: Any, height: int, width: int) -> Any:
+        """`layers.pool_to` of 4: (B, C, height, width) -> (B, C, 4, 4)."""
+        if height % 4 == 0 == width % 4:
+            window = [height // 4, width // 4]
+            return x if window == [1, 1] else self.node("AveragePool", x, kernel_shape=window, strides=window)
+        rows = self.node("MatMul", self.constant(pooling(height, 4)), x)
+        return self.node("MatMul", rows, self.constant(pooling(width, 4).T))
 
     def picture(self, x: Any, output: str) -> None:
         """Appends the last nodes: as `pixels.to_uint8`, NHWC, under the name `images`."""
@@ -117,7 +124,7 @@ def write_onnx(folded: Folded, noise: Sequence[np.ndarray], path: str | Path, ou
         do.nodes,
         "generator",
         [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", folded.latent])],
-        [helper.make_tensor_value_info("images", kind, ["batch", last.size, last.size, channels])],
+        [helper.make_tensor_value_info("images", kind, ["batch", *last.shape, channels])],
         do.initializers,
     )
     model = helper.make_model(

@@ -158,19 +158,19 @@ class GAN(ABC):
         del random
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
-        """Training images uint8 (B, R, R, C) -> float in (-1, 1), with all augmentation that the settings ask for."""
+        """Training images uint8 (B, H, W, C) -> float in (-1, 1), with all augmentation that the settings ask for."""
         del random
         return pixels.to_model(images)
 
     @abstractmethod
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
-        """Pictures (b, R, R, C) uint8 of the network that is exported, one for each seed."""
+        """Pictures (b, H, W, C) uint8 of the network that is exported, one for each seed."""
 
     def scored_images(self, count: int, domains: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """The pictures (b, R, R, C) uint8 that the metrics are computed of, `count` in all.
+        """The pictures (b, H, W, C) uint8 that the metrics are computed of, `count` in all.
 
         Args:
-            domains: all training images (N, R, R, C) uint8 of each domain.
+            domains: all training images (N, H, W, C) uint8 of each domain.
         """
         del domains
         return self.generate(range(count))
@@ -179,7 +179,7 @@ class GAN(ABC):
         """Grids (H, W, C) uint8 by name, drawn while training.
 
         Args:
-            real: a few images (n, R, R, C) uint8 of each domain, the same in all of a run.
+            real: a few images (n, H, W, C) uint8 of each domain, the same in all of a run.
         """
         del real
         return {"samples": make_grid(np.concatenate(list(self.generate(range(16)))))}

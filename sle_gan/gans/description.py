@@ -18,7 +18,7 @@ class NetworkDescription(NamedTuple):
     Attributes:
         module: in which the class is.
         kernels: a function of the network's arguments that gives all its kernels. Its parameters have the names of the
-            arguments and one of the types int, bool and list[int].
+            arguments and one of the types int, bool, str and list[int]. Those with a default may be missing in a file.
         from_latents: whether it makes images from latents; `generate.py` takes such networks.
     """
 

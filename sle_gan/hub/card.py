@@ -12,6 +12,7 @@ from sle_gan.config import CONFIGS
 from sle_gan.errors import UserError, counted
 from sle_gan.hub.model_files import GENERATOR, LIBRARY, SAMPLES
 from sle_gan.hub.training_facts import TrainingFacts
+from sle_gan.shapes import SQUARE, as_text, picture_shape
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
@@ -125,8 +126,7 @@ def _metric(extractor: str) -> tuple[str, str]:
 def _introduction(shared: Shared) -> str:
     colours = _COLOURS.get(shared.architecture.get("channels", 3), "")
     kind = f"pictures{f' in {colours}' if colours else ''}"
-    side = _resolution(shared)
-    does = f"makes new {kind} of {side}x{side} pixels" if shared.samples else f"translates {kind}"
+    does = f"makes new {kind} of {as_text(*_size(shared))} pixels" if shared.samples else f"translates {kind}"
     lines = [f"This model {does}. Method: {_method(shared.model)}, in Keras 3.", ""]
     if shared.samples:
         lines += [
@@ -145,13 +145,13 @@ def _method(model: str) -> str:
     return CONFIGS[model].method if model in CONFIGS else model
 
 
-def _resolution(shared: Shared) -> int:
-    """Side of the generated pictures; of a translator, of those that it was trained on."""
+def _size(shared: Shared) -> tuple[int, int]:
+    """Height and width of the generated pictures; of a translator, of those that it was trained on."""
     names = ("output_resolution", "resolution", "image_size")
     sizes = [shared.architecture[name] for name in names if name in shared.architecture]
     if not sizes and shared.training:
         sizes = [shared.training.settings["resolution"]]
-    return int(sizes[0]) if sizes else 0
+    return picture_shape(int(sizes[0]) if sizes else 0, shared.architecture.get("aspect", SQUARE))
 
 
 def _describe_file(name: str, shared: Shared) -> str:
@@ -171,7 +171,7 @@ def _usage(shared: Shared) -> str:
         name = next(iter(shared.parameters))
         command = f"sle-gan translate --weights FOLDER/{name} --input photos --output-folder out"
         return f"## How to use it\n\n```\n{command}\n```\n\n{where}. {_SAFE}\n"
-    model, size = shared.repository or "FOLDER", _resolution(shared)
+    model, (height, width) = shared.repository or "FOLDER", _size(shared)
     where = "" if shared.repository else f"{where}, or the name of their repository, `user/name`. "
     return f"""## How to use it
 
@@ -189,7 +189,7 @@ import sle_gan
 
 generator = sle_gan.from_pretrained({json.dumps(model)})
 for images in sle_gan.generate_images(generator, seeds=range(16)):
-    ...  # uint8 arrays (b, {size}, {size}, {shared.architecture.get("channels", 3)})
+    ...  # uint8 arrays (b, {height}, {width}, {shared.architecture.get("channels", 3)})
 ```
 
 {where}`--revision COMMIT` (`revision=`) pins a version. {_SAFE}
@@ -249,13 +249,13 @@ def _quality(shared: Shared) -> str:
 
 
 def _limitations(shared: Shared) -> str:
-    facts, side = shared.training, _resolution(shared)
+    facts = shared.training
     points = [
         "It makes pictures like its training pictures and knows nothing else; what they lack or over-represent, "
         "its pictures do too.",
         "A generator that was trained on few pictures may repeat parts of them. "
         "Compare with them before you publish pictures as new, above all where they show people.",
-        f"It was made for {side}x{side} pixels and takes no text, class or other condition.",
+        f"It was made for {as_text(*_size(shared))} pixels and takes no text, class or other condition.",
     ]
     if facts and facts.score and facts.score.extractor != "inception":
         points.append(f"Its distance is in {facts.score.extractor} features: it does not compare with published FID.")

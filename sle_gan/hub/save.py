@@ -213,11 +213,12 @@ def _save_samples(generator: Any, path: Path) -> None:
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
-    """uint8 (R, R, C), at most `SAMPLE_PIXELS` wide: a card is looked at, not measured."""
-    if image.shape[0] <= SAMPLE_PIXELS:
+    """uint8 (H, W, C), at most `SAMPLE_PIXELS` long: a card is looked at, not measured."""
+    height, width, channels = image.shape
+    if height <= SAMPLE_PIXELS >= width:
         return image
-    picture = to_pillow(image).resize((SAMPLE_PIXELS, SAMPLE_PIXELS))
-    return np.asarray(picture).reshape(SAMPLE_PIXELS, SAMPLE_PIXELS, -1)
+    height, width = (max(1, round(side * SAMPLE_PIXELS / max(height, width))) for side in (height, width))
+    return np.asarray(to_pillow(image).resize((width, height))).reshape(height, width, channels)
 
 
 def _move(made: Path, folder: Path) -> None:

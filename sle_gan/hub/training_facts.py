@@ -155,7 +155,8 @@ def _seconds(lines: list[dict[str, Any]], config: TrainConfig) -> tuple[float | 
     return sum(durations), lines[-1]["time"] - lines[0]["time"] + durations[0]
 
 
-_WORDS = ("augment_policy", "augment_probability", "value_range")  # settings of words that are none of the user's
+# Settings of words that are none of the user's.
+_WORDS = ("aspect", "augment_policy", "augment_probability", "value_range")
 
 
 def shareable_settings(config: TrainConfig) -> dict[str, Any]:

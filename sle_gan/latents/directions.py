@@ -25,7 +25,7 @@ class FirstLayer(NamedTuple):
     """A generator's first layer, everything constant folded in, and what follows it.
 
     Attributes:
-        kernel: (latent, 4, 4, F) float32.
+        kernel: (latent, rows, columns, F) float32, 4x4 for squares.
         bias: (F,) float32.
         activation: `glu` halves the channels.
         unit: whether the channels of each pixel are then brought to the length 1.
@@ -37,7 +37,7 @@ class FirstLayer(NamedTuple):
     unit: bool = False
 
     def maps(self, latents: np.ndarray) -> np.ndarray:
-        """Latents (N, latent) -> the first activated maps, flat: (N, 16 channels)."""
+        """Latents (N, latent) -> the first activated maps, flat: (N, rows columns channels)."""
         length, *shape = self.kernel.shape
         x = (latents @ self.kernel.reshape(length, -1)).reshape(-1, *shape) + self.bias
         if self.activation == "relu":

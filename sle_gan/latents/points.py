@@ -152,7 +152,7 @@ def inputs_of(generator: Any, points: Iterable[Point]) -> Iterator[Any]:
 
 
 def images_of(generator: Any, points: Iterable[Point]) -> Iterator[np.ndarray]:
-    """Pictures (R, R, C) uint8 of points, one by one; all points have gates of the same sizes."""
+    """Pictures (H, W, C) uint8 of points, one by one; all points have gates of the same sizes."""
     from sle_gan.generation import generate_from
 
     for group in generate_from(generator, inputs_of(generator, points)):

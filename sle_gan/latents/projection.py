@@ -85,7 +85,7 @@ def project(
     Args:
         generator: see `sle_gan.latents`.
         maps: of a frozen network.
-        picture: uint8 (R, R, C), of the generator's resolution and channels.
+        picture: uint8 (H, W, C), of the generator's size and channels.
         search: how; by default as `Search()`.
         progress: called after each of at most `search.rounds` with the smallest distance so far.
 

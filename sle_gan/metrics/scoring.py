@@ -143,14 +143,14 @@ class Scorer:
         metrics: Sequence[str] = ("fid",),
         seed: int = 0,
     ) -> None:
-        """images: uint8 (N, R, R, C), in memory or mapped; digest: of their content."""
+        """images: uint8 (N, H, W, C), in memory or mapped; digest: of their content."""
         self.extractor = extractor
         self.metrics = checked_metrics(metrics)
         self.seed = seed
         self.real = self._real(images, digest, Path(cache_folder) if cache_folder else None)
 
     def score(self, batches: Iterable[np.ndarray], **protocol: Any) -> Scores:
-        """Scores generated images, uint8 (b, R, R, C) each, taken one batch at a time.
+        """Scores generated images, uint8 (b, H, W, C) each, taken one batch at a time.
 
         protocol: what to note about them, such as step=..., seeds=...
 

@@ -22,6 +22,7 @@ from sle_gan import engine
 from sle_gan.errors import UserError
 from sle_gan.models.layers import BatchNorm, pool_to
 from sle_gan.models.upsampling import fastest_form, sum_box, unsummed_box, upsample_conv
+from sle_gan.shapes import Size, Start, map_shape, map_size
 
 Kind = Literal["project", "conv", "up", "deconv"]
 Activation = Literal["glu", "relu", "tanh", "none"]
@@ -34,19 +35,20 @@ class Stage:
 
     | kind | kernel | what it does |
     |---|---|---|
-    | `project` | (latent, 4, 4, F) | latents (B, latent) -> maps (B, 4, 4, F) |
+    | `project` | (latent, *start, F) | latents (B, latent) -> maps (B, *start, F) |
     | `conv` | (k, k, C, F) | convolution with "same" padding |
     | `up` | (3, 3, C, F) | nearest upsampling by 2, then the convolution |
     | `deconv` | (4, 4, F, C) | transposed convolution of stride 2 |
 
     Args:
         kind: which convolution.
-        size: side of its output.
+        size: shorter side of its output.
         activation: `glu` halves the channels.
-        noise: whether the arrays have `noise` (F,), which is multiplied with a noise map (B, size, size, 1).
+        noise: whether the arrays have `noise` (F,), which is multiplied with a noise map (B, H, W, 1).
         gated: whether the activated maps are multiplied with the gate for `size`.
         excites: size of the maps for which this stage's maps are the gate, by the arrays `squeeze` (4, 4, C, G)
             and `excite` (1, 1, G, G).
+        start: rows and columns of the first map, to which all others are in proportion.
     """
 
     kind: Kind
@@ -55,6 +57,12 @@ class Stage:
     noise: bool = False
     gated: bool = False
     excites: int | None = None
+    start: Start = (4, 4)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of its output."""
+        return map_shape(self.size, self.start)
 
 
 class Folded(NamedTuple):
@@ -69,9 +77,9 @@ class Folded(NamedTuple):
         return self.arrays[0]["kernel"].shape[0]
 
     @property
-    def noise_sizes(self) -> list[int]:
+    def noise_sizes(self) -> list[Size]:
         """Sides of the noise maps that `run` takes."""
-        return [stage.size for stage in self.stages if stage.noise]
+        return [map_size(stage.size, stage.start) for stage in self.stages if stage.noise]
 
     @property
     def gate_widths(self) -> dict[int, int]:
@@ -110,8 +118,8 @@ class Operations(Protocol):
         """Noise, activation and gate, where not None."""
         ...
 
-    def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
-        """Skip-layer excitation: maps (B, size, size, C) -> factors (B, 1, 1, G) in (0, 1)."""
+    def gate(self, x: Any, shape: tuple[int, int], squeeze: Any, excite: Any) -> Any:
+        """Skip-layer excitation: maps (B, *shape, C) -> factors (B, 1, 1, G) in (0, 1)."""
         ...
 
 
@@ -130,7 +138,7 @@ def run(
         do: how to compute.
         stages, arrays: all or a part of those of a `Folded`.
         x: latents (B, latent), or maps (B, H, W, C).
-        noises: one map (B or 1, size, size, 1) for each stage that has noise.
+        noises: one map (B or 1, H, W, 1) for each stage that has noise.
         gates: what earlier stages left, by the size of the maps that they are for.
         steer: what to use in place of a gate, from the size of the maps that it is for and the gate.
 
@@ -144,7 +152,7 @@ def run(
         gate = gates.pop(stage.size) if stage.gated else None
         x = do.finish(x, stage, own, noise, gate)
         if stage.excites is not None:
-            made = do.gate(x, stage.size, own["squeeze"], own["excite"])
+            made = do.gate(x, stage.shape, own["squeeze"], own["excite"])
             gates[stage.excites] = made if steer is None else steer(stage.excites, made)
     return x, gates
 
@@ -177,15 +185,15 @@ class TensorOperations:
             optional.update(noise=noise, weight=arrays["noise"])
         if gate is not None:
             optional["gate"] = gate
-        return self._finish(stage.activation, stage.size, x, arrays["bias"], optional)
+        return self._finish(stage.activation, stage.shape[0], x, arrays["bias"], optional)
 
-    def gate(self, x: Any, size: int, squeeze: Any, excite: Any) -> Any:
+    def gate(self, x: Any, shape: tuple[int, int], squeeze: Any, excite: Any) -> Any:
         hidden = ops.silu(ops.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
         return ops.sigmoid(ops.conv(hidden, excite, 1, "valid"))
 
 
-def _finish(activation: Activation, size: int, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
-    x = (sum_box(x) if x.shape[1] > size else x) + bias
+def _finish(activation: Activation, height: int, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
+    x = (sum_box(x) if x.shape[1] > height else x) + bias
     if "noise" in optional:
         x = x + optional["noise"] * optional["weight"]
     if activation == "glu":

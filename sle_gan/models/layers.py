@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from sle_gan import engine
@@ -162,21 +164,21 @@ class SpectralUpConv2D(SpectralLayer):
 
 
 class SpectralProjection(SpectralLayer):
-    """Transposed 4x4 convolution of one pixel: latents (B, L) -> (B, 4, 4, filters).
+    """Transposed convolution of one pixel: latents (B, L) -> (B, rows, columns, filters), by default 4x4.
 
     The matrix whose sigma is taken has one column per filter, as in torch.nn.ConvTranspose2d.
     """
 
-    def __init__(self, filters: int, **kwargs: Any):
+    def __init__(self, filters: int, start: tuple[int, int] = (4, 4), **kwargs: Any):
         super().__init__(**kwargs)
-        self.filters = filters
+        self.filters, self.start = filters, start
 
     def build(self, input_shape: Shape) -> None:
-        self.add_spectral_kernel((_channels(input_shape), 4, 4, self.filters))
+        self.add_spectral_kernel((_channels(input_shape), *self.start, self.filters))
 
     def convolve(self, x: Any, kernel: Any) -> Any:
         flat = ops.matmul(x, ops.reshape(kernel, (kernel.shape[0], -1)))
-        return ops.reshape(flat, (-1, 4, 4, self.filters))
+        return ops.reshape(flat, (-1, *self.start, self.filters))
 
 
 class BatchNorm(keras.layers.Layer):
@@ -236,7 +238,7 @@ class SkipLayerExcitation(keras.layers.Layer):
     """Multiplies a high-resolution map with a channel gate computed from a low-resolution one.
 
     low (B, h, w, c), high (B, H, W, C) -> (B, H, W, C). Paper, section 3.1: pool to 4x4, conv 4x4, swish,
-    conv 1x1, sigmoid.
+    conv 1x1, sigmoid. A low map that is no square is pooled to 4x4 too.
     """
 
     def __init__(self, filters: int, **kwargs: Any):
@@ -283,14 +285,27 @@ def leaky_relu(x: Any) -> Any:
 
 
 def pool_to(x: Any, size: int) -> Any:
-    """Average pooling to size x size: adaptive pooling where the size divides the map's, as ours do."""
-    window = x.shape[1] // size
-    return x if window == 1 else ops.average_pool(x, window, window)
+    """Adaptive average pooling, (B, H, W, C) -> (B, size, size, C), as torch.nn.AdaptiveAvgPool2d."""
+    height, width = x.shape[1:3]
+    if height % size == 0 == width % size:
+        window = (height // size, width // size)
+        return x if window == (1, 1) else ops.average_pool(x, window, window)
+    rows, columns = (ops.convert_to_tensor(pooling(side, size), x.dtype) for side in (height, width))
+    return ops.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+@lru_cache(maxsize=64)
+def pooling(side: int, size: int) -> np.ndarray:
+    """Weights (size, side): row i is the mean over the pixels that the i-th part of the side touches."""
+    place = np.arange(side)
+    parts = np.arange(size)[:, None]
+    touched = ((place + 1) * size > parts * side) & (place * size < (parts + 1) * side)
+    return touched / touched.sum(1, keepdims=True)
 
 
 def downsample_nearest(x: Any, size: int) -> Any:
-    """Nearest downsampling to size x size: the top left pixel of every block, as PyTorch takes it."""
-    stride = x.shape[1] // size
+    """Nearest downsampling to a shorter side of `size`: the top left pixel of every block, as PyTorch takes it."""
+    stride = min(x.shape[1:3]) // size
     return x[:, ::stride, ::stride]
 
 

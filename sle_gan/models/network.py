@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Network(keras.Model):
         Here each layer that has weights is a group of its own, in the order in which they were made.
         """
         return [[layer] for layer in self.layers if layer.weights]
+
+    def adapted(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Arrays of another network of this kind, by path, as they can start this one; here they stay as they are."""
+        return dict(arrays)
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sle_gan.config import CHANNELS, TrainConfig
 from sle_gan.gans import GANS
 from sle_gan.kernels import arguments
 from sle_gan.runs import checkpoints
+from sle_gan.shapes import SQUARE, made_aspect
 from sle_gan.weights import StoredNetwork
 
 AVERAGED = "_ema"  # ends the name of a network that is the average of another
@@ -55,4 +56,9 @@ def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
         "channels": CHANNELS[config.channels],
         "attn_res_layers": list(getattr(config, "attention_sides", ())),
     }
-    return {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
+    found = {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
+    if "aspect" in found:  # as the networks themselves state it: squares not at all
+        found |= {"aspect": made_aspect(found["aspect"])}
+        if found["aspect"] == SQUARE:
+            del found["aspect"]
+    return found

@@ -21,7 +21,7 @@ class Previews:
     """Draws a GAN's grids; the seeds and the real images are the same in every one of a run.
 
     Args:
-        domains: all training images (N, R, R, C) uint8 of each domain.
+        domains: all training images (N, H, W, C) uint8 of each domain.
     """
 
     real_count = 6
@@ -36,7 +36,7 @@ class Previews:
 
 
 def draw_augmentation(gan: GAN, images: np.ndarray, rows: int = 8, columns: int = 8) -> np.ndarray:
-    """A grid (H, W, C) uint8: in each row one of the training images (N, R, R, C), then augmented versions of it."""
+    """A grid (H, W, C) uint8: in each row one of the training images (N, H, W, C), then augmented versions of it."""
     chosen = spread(images, rows)
     cells = [chosen]
     for k in range(columns - 1):

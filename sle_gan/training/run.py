@@ -24,6 +24,7 @@ from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
+from sle_gan.shapes import SQUARE, as_text, aspect_of, is_same_aspect
 from sle_gan.training import transfer
 from sle_gan.training.callbacks import Callback, Callbacks, Console, JsonLines, Messages, PictureFiles, TensorBoard
 from sle_gan.training.conclusion import conclude
@@ -200,8 +201,11 @@ def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None)
             print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
         for note in dataset.notes:
             print(f"warning: {note}")
-        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
+        print(f"{counted(len(dataset), 'picture')} of {as_text(*config.picture_shape)} from {folder}")
         datasets.append(dataset)
+    asked, made = getattr(config, "aspect", SQUARE), aspect_of(*config.picture_shape)
+    if not is_same_aspect(asked, made):
+        print(f"note: --aspect {asked} stands for {made}, the nearest shape that the networks make")
     return datasets
 
 
@@ -249,6 +253,7 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
             enlarge=config.enlarge,
             value_range=config.value_limits,
             image_column=config.image_column,
+            aspect=aspect_of(*config.picture_shape),
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]

@@ -1,7 +1,8 @@
 """Transfer learning: a run that starts from another model's weights, with layers that stay as they are.
 
 Whatever layers have the same path and shapes are loaded, so that a model also starts another one of another
-resolution. Freezing the discriminator's layers nearest to the image is FreezeD (arXiv 2002.10964).
+resolution. A generator's first layer is cut or continued where only the aspect differs (`Generator.adapted`).
+Freezing the discriminator's layers nearest to the image is FreezeD (arXiv 2002.10964).
 """
 
 from __future__ import annotations
@@ -50,18 +51,23 @@ class Source(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What was loaded of one network: how many layers of how many, the others' names, and those of unused layers."""
+    """What was loaded of one network: how many layers of how many, the others' names, and those of unused layers.
+
+    adapted: names of loaded layers that were cut or continued to another shape.
+    """
 
     network: str
     loaded: int
     total: int
     new: list[str]
     unused: list[str]
+    adapted: Sequence[str] = ()
 
     def __str__(self) -> str:
         if self.total and not self.loaded:
             return f"{self.network}: none of {counted(self.total, 'layer')}, it starts anew"
         text = f"{self.network}: {self.loaded} of {counted(self.total, 'layer')}"
+        text += f"; cut or continued to this shape: {', '.join(self.adapted)}" if self.adapted else ""
         text += f"; new: {', '.join(self.new)}" if self.new else ""
         return text + (f"; without a place here: {', '.join(self.unused)}" if self.unused else "")
 
@@ -172,6 +178,7 @@ def _key(gan: GAN, part: Part, source: str) -> str | None:
 
 
 def _load(key: str, network: Network, arrays: Arrays) -> Loaded:
+    stored, arrays = arrays, network.adapted(arrays)
     layers: dict[str, dict[str, Any]] = {}
     for path, variable in weights.variables_by_path(network).items():
         layers.setdefault(path.rpartition("/")[0], {})[path] = variable
@@ -185,7 +192,9 @@ def _load(key: str, network: Network, arrays: Arrays) -> Loaded:
     for variables in fitting.values():
         for path, variable in variables.items():
             variable.assign(arrays[path])
-    return Loaded(key, len(fitting), len(layers), _blocks(layers, fitting), _blocks(_layers(arrays), fitting))
+    adapted = sorted(_layers(path for path in stored if stored[path].shape != arrays[path].shape) & fitting.keys())
+    new, unused = _blocks(layers, fitting), _blocks(_layers(arrays), fitting)
+    return Loaded(key, len(fitting), len(layers), new, unused, adapted)
 
 
 def _layers(paths: Iterable[str]) -> set[str]:

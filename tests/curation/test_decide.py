@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 from tiny_extractor import TinyExtractor
 
+from sle_gan import SLEGANConfig
 from sle_gan.curation import (
     Decision,
     Gathered,
@@ -33,8 +34,10 @@ from sle_gan.curation import (
 from sle_gan.curation.copies import exact_groups, grouped, near_pairs
 from sle_gan.curation.kinds import balanced, clusters, unlikeness
 from sle_gan.curation.rank import split_texts
+from sle_gan.curation.shapes import SHAPES
 from sle_gan.data import open_source
 from sle_gan.errors import UserError
+from sle_gan.shapes import made_aspect
 
 
 def _photo(seed: int, side: int = 128) -> Image.Image:
@@ -254,7 +257,12 @@ def test_shapes(sizes: list[tuple[int, int]]) -> None:
     assert turned.kept["2:3"] == pytest.approx(shape.kept["3:2"])
 
 
+def test_every_shape_that_is_recommended_is_one_that_training_makes() -> None:
+    for name in SHAPES:
+        assert SLEGANConfig(aspect=name).validated().aspect == made_aspect(name) == name
+
+
 def test_shapes_of_plain_sets() -> None:
     assert recommend_shape(np.array([600, 300]), np.array([400, 200])).name == "3:2"
     assert recommend_shape(np.array([500, 510]), np.array([500, 500])).name == "1:1"
-    assert recommend_shape(np.array([1080]), np.array([1920])).name == "9:16"
+    assert recommend_shape(np.array([1080]), np.array([1920])).name == "4:7"

@@ -33,7 +33,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def refuse(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt("decoded again")
 
-    return lambda: monkeypatch.setattr(dataset_module, "read_square", refuse)
+    return lambda: monkeypatch.setattr(dataset_module, "read_cut", refuse)
 
 
 def test_second_start_equals_the_first(pictures: Path, cache: Path, no_decoding: Callable[[], None]) -> None:

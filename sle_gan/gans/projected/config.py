@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from sle_gan.config.base import NETWORKS, TRAINING, check, flag, option, suggestion
 from sle_gan.errors import UserError
 from sle_gan.gans.slegan.config import SLEGANConfig
+from sle_gan.shapes import picture_shape
 
 JUDGES = ("own", "projected")
 OF_THE_OWN_JUDGE = ("own_weight", "own_width", "projected_weight", "crop", "reconstruction_loss", "perceptual_weights")
@@ -73,7 +74,7 @@ class ProjectedConfig(SLEGANConfig):
     )
     feature_resolution: int = option(
         SMALLEST_FEATURE_RESOLUTION,
-        "side in pixels at which that network sees the images",
+        "side in pixels, the shorter one, at which that network sees the images",
         group=NETWORKS,
         fixed=True,
     )
@@ -112,6 +113,14 @@ class ProjectedConfig(SLEGANConfig):
             "--feature-resolution",
             side,
             f"a multiple of 32 from {SMALLEST_FEATURE_RESOLUTION} up",
+        )
+        longer = max(picture_shape(side, self.aspect))
+        check(
+            longer % 32 == 0,
+            "--feature-resolution",
+            side,
+            f"a multiple of {SMALLEST_FEATURE_RESOLUTION} with --aspect {self.aspect}: the longer side, {longer} here, "
+            "has to be a multiple of 32 too",
         )
         check(self.head_width >= 1, "--head-width", self.head_width, "at least 1")
         if "own" not in self.judge_names:

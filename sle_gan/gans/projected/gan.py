@@ -25,6 +25,7 @@ from sle_gan.gans.slegan.gan import SLEGAN, perceptual_features
 from sle_gan.models.layers import constant_singular_vectors
 from sle_gan.models.network import Network
 from sle_gan.pictures.pixels import to_rgb
+from sle_gan.shapes import picture_shape
 
 # What SLE-GAN's discriminator is called with: the images at two scales. The heads' maps follow them.
 SCALES = 2
@@ -99,8 +100,8 @@ class ProjectedGAN(SLEGAN):
         return of_discriminator, of_generator
 
     def look(self, images: Any) -> list[Any]:
-        """What the heads see of images (B, R, R, C) in (-1, 1): maps of four sizes."""
-        images = resize(to_rgb(images), self.config.feature_resolution)
+        """What the heads see of images (B, H, W, C) in (-1, 1): maps of four sizes."""
+        images = resize(to_rgb(images), *picture_shape(self.config.feature_resolution, self.config.aspect))
         return self.projection(self.features(images))
 
     def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:

@@ -76,7 +76,7 @@ class Projection:
         return tuple(len(bias) for _, bias in self.mixes)
 
     def __call__(self, maps: Sequence[Any]) -> list[Any]:
-        """Maps (B, s / 2**i, s / 2**i, channels), i = 0..3 -> mixed maps (B, 2 s / 2**i, 2 s / 2**i, widths)."""
+        """Maps (B, h / 2**i, w / 2**i, channels), i = 0..3 -> mixed maps (B, 2 h / 2**i, 2 w / 2**i, widths)."""
         mixed: list[Any] = [None] * len(self.mixes)
         running = None
         for level in reversed(range(len(self.mixes))):
@@ -84,23 +84,28 @@ class Projection:
             x = ops.matmul(maps[level], matrix) + bias
             if running is not None:
                 x = x + ops.matmul(running, ops.convert_to_tensor(self.passes[level], x.dtype))
-            running = mixed[level] = resize(x, 2 * x.shape[1], corners=True)
+            running = mixed[level] = resize(x, 2 * x.shape[1], 2 * x.shape[2], corners=True)
         return mixed
 
 
-def resize(x: Any, size: int, corners: bool = False) -> Any:
-    """Bilinear resizing of square maps (B, n, n, C) -> (B, size, size, C), as products with two small matrices.
+def resize(x: Any, height: int, width: int | None = None, corners: bool = False) -> Any:
+    """Bilinear resizing of maps (B, h, w, C) -> (B, height, width, C), as products with two small matrices.
 
     Args:
+        width: by default the height.
         corners: the outer pixels' centres stay where they are ("align corners"), not the outer edges.
     """
-    if x.shape[1] == size:
+    _, rows, columns, channels = x.shape
+    width = height if width is None else width
+    if (rows, columns) == (height, width):
         return x
-    side, channels = x.shape[1], x.shape[3]
-    matrix = ops.convert_to_tensor(_interpolation(side, size, corners), x.dtype)  # (size, n)
-    x = ops.matmul(matrix, ops.reshape(x, (-1, side, side * channels)))  # (B, size, n C)
-    x = ops.matmul(matrix, ops.reshape(x, (-1, side, channels)))  # (B size, size, C)
-    return ops.reshape(x, (-1, size, size, channels))
+    vertical, horizontal = (
+        ops.convert_to_tensor(_interpolation(size, target, corners), x.dtype)  # (target, size)
+        for size, target in ((rows, height), (columns, width))
+    )
+    x = ops.matmul(vertical, ops.reshape(x, (-1, rows, columns * channels)))  # (B, height, w C)
+    x = ops.matmul(horizontal, ops.reshape(x, (-1, columns, channels)))  # (B height, width, C)
+    return ops.reshape(x, (-1, height, width, channels))
 
 
 @lru_cache(maxsize=64)
@@ -119,13 +124,14 @@ class ProjectedDiscriminator(Network):
     """Mixed maps of four sizes -> logits of four small discriminators.
 
     Args:
-        resolution: side of the images that the frozen network sees.
+        resolution: shorter side of the images that the frozen network sees.
         map_channels: of the mixed maps, from the largest map to the smallest.
         width: channels of the first convolution on the largest map; 64 in the released code. They double with
             every halving of the map.
 
     Call: maps (B, resolution / 2, ..., c), (B, resolution / 4, ...), (B, resolution / 8, ...), (B, resolution / 16,
-    ...) -> logits (B, 4 k k): the heads' k x k patches, largest map first, row by row; k is 5 for 256 pixels.
+    ...) -> logits (B, 4 k k): the heads' k x k patches, largest map first, row by row; k is 5 for 256 pixels. Maps of
+    images that are no squares have more of them along the longer side.
 
     Raises:
         ValueError: for a resolution of which the last maps would be too small.

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from sle_gan.config.base import AUGMENTATION, NETWORKS, TRAINING, check, option
 from sle_gan.config.latent import LatentConfig
+from sle_gan.shapes import SQUARE, checked_aspect, picture_shape
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class SLEGANConfig(LatentConfig):
 
     Args:
         data_folder: folder with the pictures; the one setting that a run must be given.
-        resolution: side of the images in pixels: 64, 128, 256, 512 or 1024.
+        resolution: shorter side of the images in pixels: 64, 128, 256, 512 or 1024.
         width, latent, ...: every flag of `sle-gan train --help` is a field, with `_` for `-`.
 
     Raises:
@@ -33,6 +34,14 @@ class SLEGANConfig(LatentConfig):
     method: ClassVar[str] = "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 1024)
 
+    aspect: str = option(
+        SQUARE,
+        "shape of the images, width to height, such as 3:2 or 2:3; the shorter side is --resolution, the longer one "
+        "the nearest multiple of a quarter of it",
+        metavar="W:H",
+        group=NETWORKS,
+        fixed=True,
+    )
     width: int = option(
         64, "ngf and ndf, the networks' base number of channels: a multiple of 8", group=NETWORKS, fixed=True
     )
@@ -81,8 +90,13 @@ class SLEGANConfig(LatentConfig):
         """The discriminator's base number of channels, ndf."""
         return self.width
 
+    @property
+    def picture_shape(self) -> tuple[int, int]:
+        return picture_shape(self.resolution, self.aspect)
+
     def validated(self) -> SLEGANConfig:
         super().validated()
+        checked_aspect(self.aspect)
         check(self.width >= 8 and self.width % 8 == 0, "--width", self.width, "a multiple of 8")
         check(self.latent >= 1, "--latent", self.latent, "at least 1")
         check(

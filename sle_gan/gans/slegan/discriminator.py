@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from sle_gan.gans.slegan.generator import UpBlock
+from sle_gan.gans.slegan.generator import UpBlock, aspect_argument
 from sle_gan.gans.slegan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
@@ -21,9 +21,9 @@ from sle_gan.models.layers import (
     SpectralConv2D,
     downsample_nearest,
     leaky_relu,
-    pool_to,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
+from sle_gan.shapes import SQUARE, map_shape, start_map
 
 
 class ConvBlock(keras.layers.Layer):
@@ -66,7 +66,7 @@ class DownBlock(keras.layers.Layer):
 
 
 class Decoder(keras.layers.Layer):
-    """A map pooled to 8x8 -> an image (B, size, size, channels) in (-1, 1)."""
+    """A map whose shorter side has 8 pixels -> an image (B, H, W, channels) in (-1, 1), `size` on that side."""
 
     def __init__(self, size: int, channels: int, **kwargs: Any):
         super().__init__(**kwargs)
@@ -81,7 +81,6 @@ class Decoder(keras.layers.Layer):
         self.to_image.build((None, None, None, filters))
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        x = pool_to(x, 8)
         for block in self.up_blocks:
             x = block(x, training=training)
         return ops.tanh(ops.cast(self.to_image(x, training=training), keras.config.floatx()))
@@ -91,21 +90,22 @@ class Discriminator(Network):
     """Images -> patch logits, and on request reconstructions of what it saw.
 
     Args:
-        input_resolution: side of the images, 64, 128, 256, 512 or 1024 pixels.
+        input_resolution: shorter side of the images, 64, 128, 256, 512 or 1024 pixels.
         width: ndf, the number of channels that `WIDTHS` multiplies.
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
+        aspect: W:H of the images, of which the nearest is taken that there is; see `sle_gan.shapes`.
 
-    Call: images (B, R, R, channels) float in (-1, 1), and their small versions (B, S, S, channels) with
-    S = `small_resolution`, by default the nearest-downsampled images -> logits (B, 50): 5x5 patches of the
-    full-size branch, row by row, then 5x5 of the small one.
+    Call: images (B, H, W, channels) float in (-1, 1), and their small versions with the shorter side
+    `small_resolution`, by default the nearest-downsampled images -> logits (B, `logit_count`): 5x5 patches of the
+    full-size branch, row by row, then 5x5 of the small one; 5x9 each for 3:2, as the last maps have 8x12 pixels.
 
     With `reconstruct=True` -> a dict of `logits`; `full` and `small`, the image decoded from the last map
-    of each branch; and `part`, the quarter of the image decoded from an 8x8 crop of the 16x16 map. All
-    three are (B, S, S, channels). `part_offset` is the crop's (row, column) in the 16x16 map, integers or
-    scalar tensors in 0..8, by default the centre (4, 4); `crop_part` cuts the target alike.
+    of each branch; and `part`, the quarter of the image decoded from a crop of half the sides of the map of size 16.
+    All three have the small images' shape. `part_offset` is the crop's (row, column) in that map, integers or
+    scalar tensors in 0..8 for squares, by default the centre, `centre`; `crop_part` cuts the target alike.
 
     Raises:
-        ValueError: for a resolution, width or number of channels that does not exist.
+        ValueError: for a resolution, width, number of channels or aspect that does not exist.
 
     Example:
         >>> import numpy as np
@@ -120,6 +120,7 @@ class Discriminator(Network):
         input_resolution: int = 512,
         width: int = 64,
         channels: int = 3,
+        aspect: str = SQUARE,
         name: str = "discriminator",
         **kwargs: Any,
     ):
@@ -129,6 +130,9 @@ class Discriminator(Network):
             raise ValueError(f"the width must be a multiple of 8; received {width}")
         self.input_resolution, self.width, self.channels = input_resolution, width, channels
         self.small_resolution = min(128, input_resolution // 2)
+        self.start = start_map(aspect)
+        last = map_shape(8, self.start)  # of both branches
+        self.logit_count = 2 * (last[0] - 3) * (last[1] - 3)
 
         first = min(256, input_resolution)  # size of the map that the stem makes
         self.sizes = [size for size in WIDTHS if size < first]
@@ -152,7 +156,7 @@ class Discriminator(Network):
         self.decoders = {
             key: Decoder(self.small_resolution, channels, name=f"decode_{key}") for key in ("full", "small", "part")
         }
-        self.build((None, input_resolution, input_resolution, channels))
+        self.build((None, *map_shape(input_resolution, self.start), channels))
 
     def _make_stem(self, filters: dict[int, int]) -> list[ConvBlock]:
         """Image -> the first map: 256 pixels wide, or the image's size where that is less."""
@@ -177,23 +181,29 @@ class Discriminator(Network):
             filters = widths[size] = self.down_blocks[str(size)].filters
         for size, excitation in self.excitations.items():
             excitation.build((None, None, None, widths[EXCITATIONS[int(size)]]))
-        self.head.build((None, 8, 8, filters))
-        self.to_logits.build((None, 8, 8, self.head.filters))
+        last = map_shape(8, self.start)
+        self.head.build((None, *last, filters))
+        self.to_logits.build((None, *last, self.head.filters))
         small = self.channels
         for block in self.small_blocks:
             block.build((None, None, None, small))
             small = block.filters
-        self.to_small_logits.build((None, 8, 8, small))
+        self.to_small_logits.build((None, *last, small))
         for key, channels in (("full", filters), ("small", small), ("part", widths[16])):
-            self.decoders[key].build((None, 8, 8, channels))
+            self.decoders[key].build((None, *last, channels))
         self.built = True
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """Offset of the part in the middle; the largest offset is twice as much."""
+        return self.start
 
     def call(
         self,
         images: Any,
         small_images: Any = None,
         reconstruct: bool = False,
-        part_offset: tuple[Any, Any] = (4, 4),
+        part_offset: tuple[Any, Any] | None = None,
         training: bool | None = None,
     ) -> Any:
         if small_images is None:
@@ -201,14 +211,16 @@ class Discriminator(Network):
         maps = self._maps(images, training)
         small = small_images
         for block in self.small_blocks:
-            small = block(small, training=training)  # (B, 8, 8, 4 width) at the end
+            small = block(small, training=training)  # (B, 8, 8, 4 width) at the end, for squares
         logits = self.to_logits(self.head(maps[8], training=training), training=training)  # (B, 5, 5, 1)
         small_logits = self.to_small_logits(small, training=training)  # (B, 5, 5, 1)
-        logits = ops.concatenate([ops.reshape(logits, (-1, 25)), ops.reshape(small_logits, (-1, 25))], 1)
+        count = self.logit_count // 2
+        logits = ops.concatenate([ops.reshape(logits, (-1, count)), ops.reshape(small_logits, (-1, count))], 1)
         logits = ops.cast(logits, keras.config.floatx())
         if not reconstruct:
             return logits
-        sources = {"full": maps[8], "small": small, "part": crop_part(maps[16], part_offset)}
+        offset = self.centre if part_offset is None else part_offset
+        sources = {"full": maps[8], "small": small, "part": crop_part(maps[16], offset)}
         decoded = {key: self.decoders[key](x, training=training) for key, x in sources.items()}
         return {"logits": logits, **decoded}
 
@@ -241,17 +253,18 @@ class Discriminator(Network):
             "input_resolution": self.input_resolution,
             "width": self.width,
             "channels": self.channels,
+            **aspect_argument(self.start),
             "name": self.name,
         }
 
 
 def crop_part(images: Any, offset: tuple[Any, Any]) -> Any:
-    """The quarter of images or maps (B, 16k, 16k, C) -> (B, 8k, 8k, C) that starts at `offset` sixteenths.
+    """The quarter of images or maps (B, H, W, C) -> (B, H / 2, W / 2, C) that starts at `offset` sixteenths.
 
-    An 8x8 crop of the 16x16 map covers half of the image's side at every resolution, so the same offset
-    cuts the map (k = 1) and the image (k = R / 16).
+    The sixteenths are those of the shorter side in both directions. An 8x8 crop of the 16x16 map covers half of the
+    image's side at every resolution, so the same offset cuts the map (16k pixels, k = 1) and the image (k = R / 16).
     """
-    side = images.shape[1]
-    unit = side // 16
+    height, width = images.shape[1:3]
+    unit = min(height, width) // 16
     start = ops.stack([0, offset[0] * unit, offset[1] * unit, 0])
-    return ops.slice(images, start, (ops.shape(images)[0], side // 2, side // 2, images.shape[3]))
+    return ops.slice(images, start, (ops.shape(images)[0], height // 2, width // 2, images.shape[3]))

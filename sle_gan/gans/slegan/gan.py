@@ -54,7 +54,7 @@ class SLEGAN(SLEGANStep):
         generator: dict[str, Any] = {"latent": config.latent, "tanh": config.tanh, **size}
         super().__init__(
             config,
-            lambda name: Generator(config.resolution, name=name, **generator),
+            lambda name: Generator(config.resolution, aspect=config.aspect, name=name, **generator),
             self._make_discriminator,
         )
         self.reconstruction_loss = (
@@ -69,7 +69,10 @@ class SLEGAN(SLEGANStep):
 
     def _make_discriminator(self) -> Network:
         config = self.config
-        return Discriminator(config.resolution, width=config.discriminator_width, channels=CHANNELS[config.channels])
+        channels = CHANNELS[config.channels]
+        return Discriminator(
+            config.resolution, width=config.discriminator_width, channels=channels, aspect=config.aspect
+        )
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Samples, and what the discriminator decodes with its targets below each other."""
@@ -82,5 +85,5 @@ class SLEGAN(SLEGANStep):
         real = pixels.to_model(images)
         seen = self.discriminator(real, reconstruct=True, training=False)
         size = self.discriminator.small_resolution
-        part = downsample_nearest(crop_part(real, (4, 4)), size)
+        part = downsample_nearest(crop_part(real, self.discriminator.centre), size)
         return [downsample_nearest(real, size), seen["full"], part, seen["part"]]

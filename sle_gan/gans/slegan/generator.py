@@ -28,6 +28,7 @@ from sle_gan.models.layers import (
     gate,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
+from sle_gan.shapes import SQUARE, Size, Start, aspect_of, map_shape, map_size, sides, start_map
 from sle_gan.weights import variables_by_path
 
 
@@ -73,22 +74,23 @@ class Generator(Network):
     """Latents -> images at full resolution and at a small one.
 
     Args:
-        output_resolution: side of the images, 64, 128, 256, 512 or 1024 pixels.
+        output_resolution: shorter side of the images, 64, 128, 256, 512 or 1024 pixels.
         width: ngf, the number of channels that `WIDTHS` multiplies.
         latent: length of a latent vector.
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
         tanh: outputs pass a tanh. The released PyTorch code has none at 256 and 512 pixels; its
             checkpoints need False there.
+        aspect: W:H of the images, of which the nearest is made that there is; see `sle_gan.shapes`.
 
-    Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, R, R, channels) float in (-1, 1). A
-    training step calls with `both_scales=True` and gets `(images, small_images)`; the small ones are
-    128 pixels wide, or half of the resolution where that is less.
+    Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, H, W, channels) float in (-1, 1). A
+    training step calls with `both_scales=True` and gets `(images, small_images)`; the shorter side of the small ones
+    has 128 pixels, or half of the resolution where that is less.
 
     `noise` is a list of maps (B, H, W, 1) from N(0, 1), one for each shape in `noise_sizes`. Without
     it the same fixed noise is injected into every image, which makes the images a function of the latents.
 
     Raises:
-        ValueError: for a resolution, width or number of channels that does not exist.
+        ValueError: for a resolution, width, number of channels or aspect that does not exist.
 
     Example:
         >>> import sle_gan
@@ -104,6 +106,7 @@ class Generator(Network):
         latent: int = 256,
         channels: int = 3,
         tanh: bool = True,
+        aspect: str = SQUARE,
         name: str = "generator",
         **kwargs: Any,
     ):
@@ -115,12 +118,13 @@ class Generator(Network):
             )
         self.output_resolution, self.width, self.latent = output_resolution, width, latent
         self.channels, self.tanh = channels, tanh
+        self.start = start_map(aspect)
         self.small_resolution = min(128, output_resolution // 2)
         self.sizes = [size for size in WIDTHS if 4 < size <= output_resolution]
-        self.noise_sizes = [size for size in self.sizes if size in COMPOSED for _ in range(2)]
+        self.noise_sizes = [map_size(size, self.start) for size in self.sizes if size in COMPOSED for _ in range(2)]
 
         filters = {size: int(multiple * width) for size, multiple in WIDTHS.items()}
-        self.project = SpectralProjection(2 * filters[4], name="project")
+        self.project = SpectralProjection(2 * filters[4], self.start, name="project")
         self.norm = BatchNorm(name="norm")
         self.up_blocks = {str(size): UpBlock(filters[size], size in COMPOSED, name=f"up_{size}") for size in self.sizes}
         self.excitations = {
@@ -138,17 +142,17 @@ class Generator(Network):
             return
         filters = {size: int(multiple * self.width) for size, multiple in WIDTHS.items()}
         self.project.build((None, self.latent))
-        self.norm.build((None, 4, 4, 2 * filters[4]))
+        self.norm.build((None, *self.start, 2 * filters[4]))
         for size in self.sizes:
-            self.up_blocks[str(size)].build((None, size // 2, size // 2, filters[size // 2]))
+            self.up_blocks[str(size)].build((None, *map_shape(size // 2, self.start), filters[size // 2]))
             if str(size) in self.excitations:
                 low = EXCITATIONS[size]
-                self.excitations[str(size)].build((None, low, low, filters[low]))
+                self.excitations[str(size)].build((None, *map_shape(low, self.start), filters[low]))
         for layer, size in (
             (self.to_image, self.output_resolution),
             (self.to_small_image, self.small_resolution),
         ):
-            layer.build((None, size, size, filters[size]))
+            layer.build((None, *map_shape(size, self.start), filters[size]))
         self.built = True
 
     def call(
@@ -161,10 +165,10 @@ class Generator(Network):
         noises = iter(self.fixed_noise() if noise is None else noise)
         latents = ops.reshape(latents, (-1, self.latent))
         halves = self.project(latents, training=training, halves=True)
-        maps = {4: gate(*self.norm(halves, training=training))}  # (B, 4, 4, 16 width)
+        maps = {4: gate(*self.norm(halves, training=training))}  # (B, *start, 16 width)
         for size in self.sizes:
             pair = (next(noises), next(noises)) if size in COMPOSED else ()
-            x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, size, size, c)
+            x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, *map, c)
             if size in EXCITATIONS:
                 x = self.excitations[str(size)](maps[EXCITATIONS[size]], x, training=training)
             maps[size] = x
@@ -197,7 +201,8 @@ class Generator(Network):
         resolution, channels = architecture["output_resolution"], architecture["channels"]
         check_channels_and_resolution(channels, resolution)
         filters = {size: int(multiple * architecture["width"]) for size, multiple in WIDTHS.items()}
-        first = read.folded("project", (architecture["latent"], 4, 4, 2 * filters[4]), "norm")
+        start = start_map(architecture.get("aspect", SQUARE))
+        first = read.folded("project", (architecture["latent"], *start, 2 * filters[4]), "norm")
         stages: list[tuple[Stage, dict[str, np.ndarray]]] = [(Stage("project", 4, "glu"), first)]
         for size in WIDTHS:
             if 4 < size <= resolution:
@@ -216,17 +221,35 @@ class Generator(Network):
         end = Stage("conv", resolution, "tanh" if architecture["tanh"] else "none")
         stages.append((end, {"kernel": kernel, "bias": np.zeros(channels, np.float32)}))
         read.expect_no_more()
-        return Folded(tuple(stage for stage, _ in stages), [arrays for _, arrays in stages])
+        return Folded(
+            tuple(dataclasses.replace(stage, start=start) for stage, _ in stages), [arrays for _, arrays in stages]
+        )
 
     def sample_noise(self, batch_size: int, seed: Any) -> list[Any]:
         """Fresh noise for `batch_size` images, drawn with `keras.random` from `seed`."""
-        return [keras.random.normal((batch_size, size, size, 1), seed=seed) for size in self.noise_sizes]
+        return [keras.random.normal((batch_size, *sides(size), 1), seed=seed) for size in self.noise_sizes]
 
     def fixed_noise(self) -> list[np.ndarray]:
         """The noise of a call without noise: maps (1, H, W, 1), the same for every generator."""
         if self._fixed_noise is None:
             self._fixed_noise = fixed_noise(self.noise_sizes)
         return self._fixed_noise
+
+    def adapted(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """With the kernel for another aspect's first map cut or continued to this one's.
+
+        The maps' middle stays where it is. What is continued repeats the outer pixels, so that all later layers see
+        what they know.
+        """
+        arrays = dict(arrays)
+        kernel, v = arrays.get("project/kernel"), arrays.get("project/v")
+        if kernel is None or v is None or np.ndim(kernel) != 4 or np.size(v) != kernel.size // kernel.shape[-1]:
+            return arrays
+        rows, columns = (_centred(old, new) for old, new in zip(kernel.shape[1:3], self.start))
+        arrays["project/kernel"] = kernel[:, rows][:, :, columns]
+        resized = v.reshape(kernel.shape[:3])[:, rows][:, :, columns].ravel()
+        arrays["project/v"] = v if resized.shape == v.shape else resized / max(np.linalg.norm(resized), 1e-12)
+        return arrays
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -235,14 +258,27 @@ class Generator(Network):
             "latent": self.latent,
             "channels": self.channels,
             "tanh": self.tanh,
+            **aspect_argument(self.start),
             "name": self.name,
         }
 
 
-def fixed_noise(sizes: Iterable[int]) -> list[np.ndarray]:
-    """Noise maps (1, size, size, 1) float32 from N(0, 1), always the same."""
+def aspect_argument(start: Start) -> dict[str, str]:
+    """A network's argument `aspect`, left out of squares: their files are what they were before there was another."""
+    aspect = aspect_of(*start)
+    return {} if aspect == SQUARE else {"aspect": aspect}
+
+
+def _centred(old: int, new: int) -> np.ndarray:
+    """For each of `new` pixels the one of `old` pixels that lies there when the centres are the same."""
+    shift = (old - new) // 2 if old > new else -((new - old) // 2)
+    return np.clip(np.arange(new) + shift, 0, old - 1)
+
+
+def fixed_noise(sizes: Iterable[Size]) -> list[np.ndarray]:
+    """Noise maps (1, H, W, 1) float32 from N(0, 1), always the same."""
     random = np.random.default_rng(0)
-    return [random.standard_normal((1, size, size, 1)).astype(np.float32) for size in sizes]
+    return [random.standard_normal((1, *sides(size), 1)).astype(np.float32) for size in sizes]
 
 
 def _fold_block(read: Weights, size: int, filters: Mapping[int, int]) -> list[tuple[Stage, dict[str, np.ndarray]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sle_gan.gans.description import Kernel
+from sle_gan.shapes import SQUARE, start_map
 
 # The generator: channels of the maps by their size, as multiples of the width.
 GENERATOR_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}
@@ -21,10 +22,12 @@ DECODER_FILTERS = {16: 128, 32: 64, 64: 64, 128: 32}
 DISCRIMINATOR_EXCITATIONS = {32: 256, 16: 128, 8: 64}
 
 
-def generator(output_resolution: int, width: int, latent: int, channels: int, tanh: bool) -> Iterator[Kernel]:
+def generator(
+    output_resolution: int, width: int, latent: int, channels: int, tanh: bool, aspect: str = SQUARE
+) -> Iterator[Kernel]:
     del tanh
     filters = _scaled(GENERATOR_WIDTHS, width)
-    yield "project", (latent, 4, 4, 2 * filters[4])
+    yield "project", (latent, *start_map(aspect), 2 * filters[4])
     for size in filters:
         if 4 < size <= output_resolution:
             yield f"up_{size}/up", (3, 3, filters[size // 2], 2 * filters[size])
@@ -37,7 +40,8 @@ def generator(output_resolution: int, width: int, latent: int, channels: int, ta
     yield "to_small_image", (1, 1, filters[min(128, output_resolution // 2)], channels)
 
 
-def discriminator(input_resolution: int, width: int, channels: int) -> Iterator[Kernel]:
+def discriminator(input_resolution: int, width: int, channels: int, aspect: str = SQUARE) -> Iterator[Kernel]:
+    start_map(aspect)  # the kernels are those of squares
     filters = _scaled(DISCRIMINATOR_WIDTHS, width)
     first, small = min(256, input_resolution), min(128, input_resolution // 2)
     if input_resolution <= 256:

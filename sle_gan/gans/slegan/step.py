@@ -27,7 +27,7 @@ class SLEGANStep(LatentGAN):
     reconstruction_loss: Callable[[Any, Any], Any]
 
     def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
-        (images,) = batch  # x, uint8 (B, R, R, C)
+        (images,) = batch  # x, uint8 (B, H, W, C)
         self.begin_step(random)  # one power iteration for each spectral kernel of D and G (code: spectral_norm)
         fakes, pull_generator = self.differentiable_fakes(images.shape[0], random)  # G(z), computed once
         constants = [ops.stop_gradient(fake) for fake in fakes]
@@ -52,9 +52,9 @@ class SLEGANStep(LatentGAN):
     def real_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
         del fakes
         real = self.prepare_real(images, random)
-        offset: Any = (4, 4)  # which 8x8 of the 16x16 map the part decoder redraws: the middle
+        offset: Any = self.discriminator.centre  # which 8x8 of the 16x16 map the part decoder redraws: the middle
         if self.config.crop == "random":
-            offset = ops.unstack(keras.random.randint((2,), 0, 9, seed=random.fold("crop")))  # anywhere (3.2)
+            offset = self.random_offset(random.fold("crop"))  # anywhere (3.2)
         with constant_singular_vectors():
             seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
         targets = {"full": real, "small": real, "part": crop_part(real, offset)}  # I and I_part (3.2)
@@ -73,9 +73,16 @@ class SLEGANStep(LatentGAN):
         loss = losses.hinge_fake(logits, self.margins(images, random.fold("fake")))  # max(0, m + D(G(z))) (3.2)
         return DiscriminatorLosses({"fake": loss}, fake=[logits])
 
-    @staticmethod
-    def margins(images: Any, seed: engine.RandomStream) -> Any:
-        return losses.random_margins((images.shape[0], 50), seed)  # m from U(0.8, 1), not 1 (code: train_d)
+    def random_offset(self, seed: engine.RandomStream) -> Any:
+        rows, columns = (2 * middle + 1 for middle in self.discriminator.centre)  # 9 and 9 for squares
+        if rows == columns:
+            return ops.unstack(keras.random.randint((2,), 0, rows, seed=seed))
+        drawn = ops.unstack(keras.random.randint((2,), 0, rows * columns, seed=seed))
+        return [ops.mod(number, count) for number, count in zip(drawn, (rows, columns))]
+
+    def margins(self, images: Any, seed: engine.RandomStream) -> Any:
+        shape = (images.shape[0], self.discriminator.logit_count)
+        return losses.random_margins(shape, seed)  # m from U(0.8, 1), not 1 (code: train_d)
 
     def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
         del images, random

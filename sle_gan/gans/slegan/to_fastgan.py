@@ -13,6 +13,7 @@ from sle_gan.errors import UserError, shown
 from sle_gan.gans.slegan import fastgan_names as names
 from sle_gan.gans.slegan.fastgan_names import Module
 from sle_gan.gans.slegan.from_fastgan import BETAS, OURS
+from sle_gan.shapes import SQUARE
 from sle_gan.storage.atomic import atomic_path
 from sle_gan.weights import Arrays
 
@@ -90,6 +91,9 @@ def _modules(converted: Converted) -> list[Module]:
         raise UserError(
             f"FastGAN's networks are for {', '.join(map(str, names.RESOLUTIONS))} pixels; this one is for {resolution}"
         )
+    aspect = converted.architecture.get("aspect", SQUARE)
+    if aspect != SQUARE:
+        raise UserError(f"FastGAN's networks are for squares; this one is of the aspect {aspect}")
     return names.modules_of(converted.network, resolution)
 
 
