@@ -14,8 +14,8 @@ import numpy as np
 
 from sle_gan import engine
 from sle_gan.models.folded import Folded, Stage, TensorOperations, run
-from sle_gan.pictures import pixels
-from sle_gan.seeds import seeded_latents, seeded_noise, slerp
+from sle_gan.pictures import labelled_rows, pixels
+from sle_gan.seeds import seeded_class, seeded_latents, seeded_noise, slerp
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
 # last group is filled up, because the kernels for different batch sizes differ in the last bits: an image must
@@ -49,11 +49,14 @@ class Inputs(NamedTuple):
         noise: maps (size, size, 1) float32, one for each of the generator's `noise_sizes`.
         gates: factors (1, 1, G) float32 in place of those that the generator makes of the latents, by the size of the
             maps that they are for; of none, some or all of the generator's `gate_widths`.
+        classes: (classes,) float32, the weights of a generator's classes: 1 for one of them, or a mixture; None of a
+            generator that knows none.
     """
 
     latents: np.ndarray
     noise: list[np.ndarray]
     gates: Mapping[int, np.ndarray] = MappingProxyType({})
+    classes: np.ndarray | None = None
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:
@@ -101,7 +104,10 @@ def postprocess_images(images: Any, dtype: Any = "uint8") -> Any:
 
 
 def generate_images(
-    generator: ImageGenerator, seeds: Iterable[int], truncation: float | None = None
+    generator: ImageGenerator,
+    seeds: Iterable[int],
+    truncation: float | None = None,
+    labels: Iterable[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generates one image for each seed.
 
@@ -109,6 +115,8 @@ def generate_images(
         generator: built and loaded.
         seeds: non-negative integers, one for each image; consumed as the images are, one group ahead.
         truncation: draw latent values beyond this again: less variety, more typical images. Below 0.1 it takes long.
+        labels: of a generator that was taught classes, the class of each image, an index of `generator.classes`; by
+            default each seed has one (`sle_gan.seeds.seeded_class`), all together as often as in the training pictures.
 
     Yields:
         uint8 arrays (b, R, R, C), b <= 4, in the order of the seeds. An image depends on its seed and on nothing
@@ -124,20 +132,50 @@ def generate_images(
         [(4, 64, 64, 3), (1, 64, 64, 3)]
     """
 
+    pictures = getattr(generator, "class_pictures", ())
+    if labels is not None and not pictures:
+        raise ValueError("this generator was taught no classes; leave labels out")
+
     def inputs() -> Iterator[Inputs]:
+        given = None if labels is None else iter(labels)
         for seed in seeds:
             yield Inputs(
                 seeded_latents(seed, generator.latent, truncation),
                 seeded_noise(seed, generator.noise_sizes),
+                classes=one_class(next(given) if given else seeded_class(seed, pictures), len(pictures))
+                if pictures
+                else None,
             )
 
     yield from generate_from(generator, inputs())
 
 
+def one_class(label: int, count: int) -> np.ndarray:
+    """Weights (count,) float32 that are 1 for one class. Raises a ValueError where there is none of that number."""
+    if not 0 <= label < count:
+        raise ValueError(f"the class {label}: expected 0 to {count - 1}")
+    return np.eye(1, count, label, dtype=np.float32)[0]
+
+
+def spread_classes(classes: Sequence[str], most: int = 24) -> list[int]:
+    """All classes, or `most` of them at equal distances."""
+    return [int(i) for i in np.linspace(0, len(classes) - 1, min(most, len(classes)))]
+
+
+def class_grid(
+    generator: Any, labels: Sequence[int], columns: int = 8, seed: int = 0, truncation: float | None = None
+) -> np.ndarray:
+    """A picture (H, W, 3 | 4) uint8 with a row for each class, its name before it; each column is of one seed."""
+    seeds = [seed + column for _ in labels for column in range(columns)]
+    each = [label for label in labels for _ in range(columns)]
+    images = np.concatenate(list(generate_images(generator, seeds, truncation, each)))
+    return labelled_rows(images, [generator.classes[label] for label in labels], columns)
+
+
 def generate_from(generator: ImageGenerator, inputs: Iterable[Inputs]) -> Iterator[np.ndarray]:
     """Generates images from what they are made of; all name gates of the same sizes.
 
-    The generator's weights are read when the first images are asked for.
+    The generator's weights are read when the first images are asked for. Where it was taught classes, all name some.
     """
     generate = None
     for count, group in _made_ahead(_groups(inputs)):
@@ -171,6 +209,7 @@ def _groups(inputs: Iterable[Inputs]) -> Iterator[tuple[int, Inputs]]:
                 np.stack([each.latents for each in padded]),
                 [np.stack(maps) for maps in zip(*(each.noise for each in padded))],
                 {size: np.stack([each.gates[size] for each in padded]) for size in group[0].gates},
+                None if group[0].classes is None else np.stack([each.classes for each in padded]),
             ),
         )
 
@@ -212,6 +251,11 @@ def _gates_function(generator: Any) -> Callable[[Inputs], dict[int, Any]]:
 
 
 def _generate_folded(folded: Folded, group: Inputs) -> np.ndarray:
+    if folded.class_vectors:
+        if group.classes is None:
+            raise ValueError(f"the generator makes {len(folded.classes)} classes; say which, or take `of_class`")
+        vectors = group.classes @ folded.class_vectors.vectors  # (GROUP, E)
+        group = group._replace(latents=np.concatenate([group.latents, vectors], 1))
     low, high = folded.split(SMALL)
     start, finish = _compiled(low.stages, not high.stages), _compiled(high.stages, True)
     count, noise = sum(stage.noise for stage in low.stages), group.noise
@@ -267,13 +311,19 @@ def _compiled_gates(stages: tuple[Stage, ...]) -> Callable[..., Any]:
 
 
 def interpolation(
-    generator: ImageGenerator, seeds: Sequence[int], frames: int, truncation: float | None = None
+    generator: ImageGenerator,
+    seeds: Sequence[int],
+    frames: int,
+    truncation: float | None = None,
+    classes: Sequence[np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
     """A loop through the images of the seeds, spherically interpolated, and back to the first.
 
     Args:
         seeds: two or more key images.
         frames: frames from each key image to the next.
+        classes: of a generator that was taught some, the weights (classes,) of each key image's classes; by default
+            those of the seeds.
 
     Yields:
         uint8 arrays (b, R, R, C); len(seeds) * frames frames in all. The noise is that of the first
@@ -281,9 +331,18 @@ def interpolation(
     """
     keys = [seeded_latents(seed, generator.latent, truncation) for seed in seeds]
     noise = seeded_noise(seeds[0], generator.noise_sizes)
+    pictures = getattr(generator, "class_pictures", ())
+    if pictures and classes is None:
+        classes = [one_class(seeded_class(seed, pictures), len(pictures)) for seed in seeds]
+    weights: list[np.ndarray | None] = [None] * len(keys) if classes is None else list(classes)
     path = (
-        Inputs(slerp(start, end, frame / frames), noise)
-        for start, end in zip(keys, keys[1:] + keys[:1])
+        Inputs(slerp(start, end, frame / frames), noise, classes=_between(*between, frame / frames))
+        for start, end, between in zip(keys, keys[1:] + keys[:1], zip(weights, weights[1:] + weights[:1]))
         for frame in range(frames)
     )
     yield from generate_from(generator, path)
+
+
+def _between(start: np.ndarray | None, end: np.ndarray | None, share: float) -> np.ndarray | None:
+    """Weights of classes on the straight way from one to another; their sum stays 1."""
+    return None if start is None or end is None else np.float32(1.0 - share) * start + np.float32(share) * end

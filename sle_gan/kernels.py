@@ -52,14 +52,18 @@ def _check_arguments(make: Callable[..., Any], architecture: Any) -> None:
         raise ValueError(f"expected its arguments by name, found a {type(architecture).__name__}")
     expected = inspect.signature(make).parameters
     for name in expected.keys() | architecture.keys():
-        if name not in expected or name not in architecture:
+        optional = name in expected and expected[name].default is not inspect.Parameter.empty
+        if name not in expected or (name not in architecture and not optional):
             raise ValueError(f"its arguments are {', '.join(expected)}")
     for name, parameter in expected.items():
+        if name not in architecture:
+            continue
         value = architecture[name]
         fits = {
             "int": _is_count(value),
             "bool": type(value) is bool,
             "list[int]": isinstance(value, (list, tuple)) and all(map(_is_count, value)),
+            "list[str]": isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
         }[str(parameter.annotation)]
         if not fits:
             raise ValueError(f"{name} must be of the type {parameter.annotation}, and in bounds")

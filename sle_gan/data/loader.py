@@ -9,9 +9,10 @@ from types import TracebackType
 import numpy as np
 
 from sle_gan.data.cache import release_pages
-from sle_gan.data.sampler import batch_indices, domain_seed
+from sle_gan.data.sampler import balanced_indices, batch_indices, domain_seed
 
-# For each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device.
+# For each domain the images (B, R, R, C) uint8, or their indices (B,) where the images are on the device. With labels
+# those of the first domain follow, int32 (B,); where the images are on the device, so are they.
 HostBatch = tuple[np.ndarray, ...]
 
 
@@ -25,6 +26,9 @@ class BatchLoader:
     An exception in the thread (a vanished cache file) is raised by the `next()` that needed its batch.
     Use it as a context manager, or call `close()`. With `gather=False` a batch holds the indices, int32 (B,), in
     place of the images, for those who have the images elsewhere.
+
+    With `labels`, int32 (N,) of the first domain's images, a batch ends with theirs, int32 (B,), or with the indices
+    again. With `balance` that domain's classes come equally often (`balanced_indices`).
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class BatchLoader:
         prefetch: int = 2,
         gather: bool = True,
         drop_last: bool = False,
+        labels: np.ndarray | None = None,
+        balance: bool = False,
     ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
@@ -47,6 +53,7 @@ class BatchLoader:
         self._seed = seed
         self._gathers = gather
         self._drop_last = drop_last
+        self._labels, self._balance = labels, balance and labels is not None
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
@@ -80,16 +87,24 @@ class BatchLoader:
         self._next_batch += 1
 
     def _gather(self, k: int) -> HostBatch:
-        batch = []
+        batch, first = [], None
         for domain, images in enumerate(self._domains):
-            seed = domain_seed(self._seed, domain)
-            indices = batch_indices(len(images), self._batch_size, seed, k, self._drop_last)
+            indices = self._indices(domain, k)
+            first = indices if first is None else first
             if self._gathers:
                 batch.append(np.ascontiguousarray(images[indices]))  # fancy indexing copies: (B, R, R, C)
                 release_pages(images)
             else:
                 batch.append(indices.astype(np.int32))
+        if self._labels is not None and first is not None:
+            batch.append(self._labels[first] if self._gathers else first.astype(np.int32))
         return tuple(batch)
+
+    def _indices(self, domain: int, k: int) -> np.ndarray:
+        if domain == 0 and self._balance and self._labels is not None:
+            return balanced_indices(self._labels, self._batch_size, self._seed, k)
+        seed = domain_seed(self._seed, domain)
+        return batch_indices(len(self._domains[domain]), self._batch_size, seed, k, self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[int, HostBatch]]:
         while True:

@@ -84,7 +84,9 @@ class Trainer:
         self._saved = first_step if first_step else None
         domains = [dataset.images for dataset in self.datasets]
         resident = self.devices.fits(sum(images.nbytes for images in domains))
-        train = compile_step(self.gan, self.devices, domains if resident else None)
+        labels = self.datasets[0].labels
+        on_device = domains if labels is None else [*domains, labels]
+        train = compile_step(self.gan, self.devices, on_device if resident else None)
         previews = Previews(self.gan, domains)
         started = time.perf_counter()
         step = first_step
@@ -96,6 +98,8 @@ class Trainer:
             prefetch=2 * steps_per_call(self.config, self.devices.accelerated),
             gather=not resident,
             drop_last=self.config.drop_last,
+            labels=labels,
+            balance=self.config.balance_classes,
         )
         with batches as loader:
             if show_first:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
 from sle_gan.data import Dataset, load_dataset
-from sle_gan.errors import TrainingStopped, UserError, counted
+from sle_gan.data.labels import few_pictures
+from sle_gan.errors import TrainingStopped, UserError, counted, shown
 from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
 from sle_gan.models.network import Network
@@ -56,6 +58,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False) -> 
         return _help_to_train(config, devices, resume)
     datasets = _load_pictures(config)
     _check_batches(config, datasets)
+    config = _with_classes(config, datasets, started=resume)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
     to_do = not resume or _steps_done(config) < last
@@ -137,6 +140,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets = _load_pictures(config)
         _check_batches(config, datasets)
+        config = _with_classes(config, datasets, started=resume)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -157,6 +161,7 @@ def dry_run(config: TrainConfig) -> None:
     devices = _open_devices(config)
     datasets = _load_pictures(config)
     _check_batches(config, datasets)
+    config = _with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets, gan)  # its weights are among what can be missing
@@ -177,6 +182,7 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
     datasets = _load_pictures(config)
+    config = _with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
@@ -193,9 +199,36 @@ def _load_pictures(config: TrainConfig) -> list[Dataset]:
             print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
         for note in dataset.notes:
             print(f"warning: {note}")
-        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution} from {folder}")
+        classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+        print(f"{counted(len(dataset), 'picture')} of {config.resolution}x{config.resolution}{classes} from {folder}")
+        if dataset.labels is not None and (warning := few_pictures(dataset.classes, dataset.labels)):
+            print(f"warning: {warning}")
         datasets.append(dataset)
     return datasets
+
+
+def _with_classes(config: TrainConfig, datasets: Sequence[Dataset], started: bool) -> TrainConfig:
+    """The settings with the classes of the pictures, which follow from --labels.
+
+    Raises:
+        UserError: if a run that has started learned others: its networks and their order follow from them.
+    """
+    first = datasets[0]
+    names = list(first.classes) or None
+    if started and config.class_names != names:
+        raise UserError(
+            f"{config.run_folder} was trained {_listed(config.class_names)}, and the pictures are now {_listed(names)}; "
+            "give the same labels to go on, or start a new run"
+        )
+    pictures = None if first.labels is None else np.bincount(first.labels, minlength=len(first.classes)).tolist()
+    return dataclasses.replace(config, class_names=names, class_pictures=pictures)
+
+
+def _listed(classes: Sequence[str] | None) -> str:
+    if not classes:
+        return "without classes"
+    more = ", ..." if len(classes) > 5 else ""
+    return f"with {len(classes)} classes ({', '.join(shown(name, 30) for name in classes[:5])}{more})"
 
 
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
@@ -234,6 +267,7 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
             enlarge=config.enlarge,
             value_range=config.value_limits,
             image_column=config.image_column,
+            labels=config.labels,
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]

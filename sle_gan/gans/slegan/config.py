@@ -32,6 +32,7 @@ class SLEGANConfig(LatentConfig):
     title: ClassVar[str] = "SLE-GAN: new pictures from a hundred to a few thousand"
     method: ClassVar[str] = "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 1024)
+    has_classes: ClassVar[bool] = True
 
     width: int = option(
         64, "ngf and ndf, the networks' base number of channels: a multiple of 8", group=NETWORKS, fixed=True
