@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+# fmt: off
 FLOWERS = (
-    "daffodil,snowdrop,lily valley,bluebell,crocus,iris,tigerlily,tulip,fritillary,sunflower,daisy,colts foot,"
-    "dandelion,cowslip,buttercup,windflower,pansy"
-).split(",")
+    "daffodil", "snowdrop", "lily valley", "bluebell", "crocus", "iris", "tigerlily", "tulip", "fritillary",
+    "sunflower", "daisy", "colts foot", "dandelion", "cowslip", "buttercup", "windflower", "pansy",
+)
+# fmt: on
 OF_EACH = 80
 
 

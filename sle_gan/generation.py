@@ -157,6 +157,11 @@ def one_class(label: int, count: int) -> np.ndarray:
     return np.eye(1, count, label, dtype=np.float32)[0]
 
 
+def between_classes(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """Weights (classes,) float32 on the straight way from `start` to `end`; their sum stays 1."""
+    return np.float32(1.0 - share) * start + np.float32(share) * end
+
+
 def spread_classes(classes: Sequence[str], most: int = 24) -> list[int]:
     """All classes, or `most` of them at equal distances."""
     return [int(i) for i in np.linspace(0, len(classes) - 1, min(most, len(classes)))]
@@ -247,19 +252,26 @@ def _gates_function(generator: Any) -> Callable[[Inputs], dict[int, Any]]:
     stages = folded.stages[:count]
     noises = sum(stage.noise for stage in stages)
     compute = _compiled_gates(stages)
-    return lambda group: compute(folded.arrays[:count], group.latents, group.noise[:noises], dict(group.gates))
+    return lambda group: compute(
+        folded.arrays[:count], _with_classes(folded, group), group.noise[:noises], dict(group.gates)
+    )
+
+
+def _with_classes(folded: Folded, group: Inputs) -> np.ndarray:
+    """The latents, and of a generator of classes the vectors of these behind them: (GROUP, latent + E)."""
+    if not folded.class_vectors:
+        return group.latents
+    if group.classes is None:
+        raise ValueError(f"the generator makes {len(folded.classes)} classes; say which, or take `of_class`")
+    return np.concatenate([group.latents, group.classes @ folded.class_vectors.vectors], 1)
 
 
 def _generate_folded(folded: Folded, group: Inputs) -> np.ndarray:
-    if folded.class_vectors:
-        if group.classes is None:
-            raise ValueError(f"the generator makes {len(folded.classes)} classes; say which, or take `of_class`")
-        vectors = group.classes @ folded.class_vectors.vectors  # (GROUP, E)
-        group = group._replace(latents=np.concatenate([group.latents, vectors], 1))
+    latents = _with_classes(folded, group)
     low, high = folded.split(SMALL)
     start, finish = _compiled(low.stages, not high.stages), _compiled(high.stages, True)
     count, noise = sum(stage.noise for stage in low.stages), group.noise
-    x, gates = start(low.arrays, group.latents, noise[:count], dict(group.gates))  # all gates are of small maps
+    x, gates = start(low.arrays, latents, noise[:count], dict(group.gates))  # all gates are of small maps
     if not high.stages:
         return keras.ops.convert_to_numpy(x)
     together = TOGETHER_ON_CPU if engine.on_cpu() else GROUP
@@ -334,15 +346,12 @@ def interpolation(
     pictures = getattr(generator, "class_pictures", ())
     if pictures and classes is None:
         classes = [one_class(seeded_class(seed, pictures), len(pictures)) for seed in seeds]
-    weights: list[np.ndarray | None] = [None] * len(keys) if classes is None else list(classes)
+    turns = list(zip(classes, [*classes[1:], classes[0]])) if classes else [None] * len(keys)
     path = (
-        Inputs(slerp(start, end, frame / frames), noise, classes=_between(*between, frame / frames))
-        for start, end, between in zip(keys, keys[1:] + keys[:1], zip(weights, weights[1:] + weights[:1]))
+        Inputs(
+            slerp(start, end, frame / frames), noise, classes=between_classes(*turn, frame / frames) if turn else None
+        )
+        for start, end, turn in zip(keys, keys[1:] + keys[:1], turns)
         for frame in range(frames)
     )
     yield from generate_from(generator, path)
-
-
-def _between(start: np.ndarray | None, end: np.ndarray | None, share: float) -> np.ndarray | None:
-    """Weights of classes on the straight way from one to another; their sum stays 1."""
-    return None if start is None or end is None else np.float32(1.0 - share) * start + np.float32(share) * end

@@ -73,8 +73,8 @@ class TrainConfig:
     balance_classes: bool = option(
         False, "with --labels: draw all classes equally often, however many pictures each has", group=DATA
     )
-    class_names: list[str] | None = option(None, "of the pictures, as --labels gave them", hidden=True)
-    class_pictures: list[int] | None = option(None, "how many pictures each class has", hidden=True)
+    class_names: tuple[str, ...] | None = option(None, "of the pictures, as --labels gave them", hidden=True)
+    class_pictures: tuple[int, ...] | None = option(None, "how many pictures each class has", hidden=True)
     name: str = option("experiment", "name of the run: its folder within --output-folder", metavar="NAME", group=DATA)
     output_folder: str = option("runs", "where run folders are made", metavar="DIR", group=DATA)
     seed: int = option(
@@ -183,6 +183,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             if is_path(field) and isinstance(value, str):
                 object.__setattr__(self, field.name, expanded(value))  # frozen for everyone else
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))  # out of JSON
 
     def validated(self) -> TrainConfig:
         """Returns itself, or raises a UserError that names the flag, the value and what was expected."""
@@ -248,7 +250,7 @@ class TrainConfig:
                 "--model projected"
             )
         if self.balance_classes:
-            check(self.labels != NONE, "--balance-classes", "given", "--labels beside it, which says what the classes are")
+            check(self.labels != NONE, "--balance-classes", "given", "--labels beside it")
             check(not self.drop_last, "--balance-classes", "given", "no --drop-last: small classes come again")
 
     def _check_augment_probability(self) -> None:
@@ -354,8 +356,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
-    if typing.get_origin(hint) is list:
-        return isinstance(value, list) and all(_fits(each, typing.get_args(hint)[0]) for each in value)
+    if typing.get_origin(hint) is tuple:  # of any length; a list in JSON
+        return isinstance(value, (list, tuple)) and all(_fits(each, typing.get_args(hint)[0]) for each in value)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is hint
@@ -366,6 +368,6 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(typing.get_args(hint))
-    if typing.get_origin(hint) is list:
+    if typing.get_origin(hint) is tuple:
         return f"a list of {typing.get_args(hint)[0].__name__}"
     return {type(None): "null", str: "a string", int: "an integer", bool: "true or false", float: "a number"}[hint]

@@ -26,7 +26,7 @@ class FirstLayer(NamedTuple):
 
     Attributes:
         kernel: (latent, 4, 4, F) float32.
-        bias: (F,) float32.
+        bias: (F,) float32; of a generator of one class (4, 4, F).
         activation: `glu` halves the channels.
         unit: whether the channels of each pixel are then brought to the length 1.
     """

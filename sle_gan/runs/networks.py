@@ -55,7 +55,11 @@ def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
         "channels": CHANNELS[config.channels],
         "attn_res_layers": list(getattr(config, "attention_sides", ())),
     }
-    classes = {"classes": config.class_names, "class_pictures": config.class_pictures, "class_count": config.class_count}
+    classes: dict[str, Any] = {
+        "classes": list(config.class_names or ()),
+        "class_pictures": list(config.class_pictures or ()),
+    }
+    classes["class_count"] = config.class_count
     values |= classes
     found = {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
     return {name: value for name, value in found.items() if value or name not in classes}

@@ -214,13 +214,13 @@ def _with_classes(config: TrainConfig, datasets: Sequence[Dataset], started: boo
         UserError: if a run that has started learned others: its networks and their order follow from them.
     """
     first = datasets[0]
-    names = list(first.classes) or None
+    names = first.classes or None
     if started and config.class_names != names:
         raise UserError(
-            f"{config.run_folder} was trained {_listed(config.class_names)}, and the pictures are now {_listed(names)}; "
-            "give the same labels to go on, or start a new run"
+            f"{config.run_folder} was trained {_listed(config.class_names)}, and the pictures are now "
+            f"{_listed(names)}; give the same labels to go on, or start a new run"
         )
-    pictures = None if first.labels is None else np.bincount(first.labels, minlength=len(first.classes)).tolist()
+    pictures = None if first.labels is None else tuple(np.bincount(first.labels, minlength=len(names or ())).tolist())
     return dataclasses.replace(config, class_names=names, class_pictures=pictures)
 
 

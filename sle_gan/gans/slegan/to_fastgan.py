@@ -90,6 +90,8 @@ def _modules(converted: Converted) -> list[Module]:
         raise UserError(
             f"FastGAN's networks are for {', '.join(map(str, names.RESOLUTIONS))} pixels; this one is for {resolution}"
         )
+    if converted.architecture.get("classes") or converted.architecture.get("class_count"):
+        raise UserError("FastGAN's networks know no classes, and these were taught some; there is no such checkpoint")
     return names.modules_of(converted.network, resolution)
 
 
