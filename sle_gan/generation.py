@@ -214,7 +214,9 @@ def _groups(inputs: Iterable[Inputs]) -> Iterator[tuple[int, Inputs]]:
                 np.stack([each.latents for each in padded]),
                 [np.stack(maps) for maps in zip(*(each.noise for each in padded))],
                 {size: np.stack([each.gates[size] for each in padded]) for size in group[0].gates},
-                None if group[0].classes is None else np.stack([each.classes for each in padded]),
+                np.stack([each.classes for each in padded if each.classes is not None])
+                if group[0].classes is not None
+                else None,
             ),
         )
 

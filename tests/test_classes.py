@@ -77,7 +77,7 @@ def test_networks_without_classes_are_what_they_were() -> None:
 )
 def test_kernels_and_files_of_networks_of_classes(network: Any, tmp_path: Path) -> None:
     made_ = network()
-    expected = {path: shape for path, shape in kernels(type(made_).__name__, made_.architecture)}
+    expected = dict(kernels(type(made_).__name__, made_.architecture))
     own = {path: tuple(v.shape) for path, v in variables_by_path(made_).items() if path.endswith("/kernel")}
     assert own == expected
     made_.save_weights(tmp_path / "n.h5")

@@ -80,7 +80,7 @@ def read_labels(spec: str, source: PictureSource) -> Labels:
     if missing:
         raise UserError(f"{what}: {_some(missing, 'picture')} in {source.where} without a label; give each a class")
     classes = _sorted_classes(named.values())
-    if len(classes) < 2:
+    if len(classes) == 1:
         raise UserError(f"{what}: all pictures are of the class {shown(classes[0])}; leave --labels out for one class")
     index = {name: i for i, name in enumerate(classes)}
     return Labels(classes, {name: index[of] for name, of in named.items()})
