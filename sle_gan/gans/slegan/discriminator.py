@@ -225,6 +225,7 @@ class Discriminator(Network):
         logits = self.to_logits(head, training=training)  # (B, 5, 5, 1)
         small_logits = self.to_small_logits(small, training=training)  # (B, 5, 5, 1)
         if self.class_count and labels is not None:
+            logits, small_logits = (ops.cast(x, keras.config.floatx()) for x in (logits, small_logits))
             logits = logits + self.classes(self.to_class(head, training=training), labels)
             small_logits = small_logits + self.small_classes(self.to_small_class(small, training=training), labels)
         logits = ops.concatenate([ops.reshape(logits, (-1, 25)), ops.reshape(small_logits, (-1, 25))], 1)
