@@ -91,7 +91,7 @@ class Generator(Network):
     it the same fixed noise is injected into every image, which makes the images a function of the latents.
 
     With classes, `labels` says of which class each image is: their numbers, int (B,), or weights of all classes, float
-    (B, classes), of which mixtures come between classes. The class's vector joins the latents in the first layer.
+    (B, classes), of which mixtures come between classes. The class's vector adds to the first maps, behind their norm.
 
     Raises:
         ValueError: for a resolution, width or number of channels that does not exist.
@@ -176,13 +176,15 @@ class Generator(Network):
     ) -> Any:
         noises = iter(self.fixed_noise() if noise is None else noise)
         latents = ops.reshape(latents, (-1, self.latent))
-        halves = self.project(latents, training=training, halves=True)
+        halves = self.norm(self.project(latents, training=training, halves=True), training=training)
         if self.classes:
             if labels is None:
                 raise ValueError(f"this generator makes {len(self.classes)} classes; give labels")
-            vectors = self.class_embedding(labels)
-            halves = [a + b for a, b in zip(halves, self.project_class(vectors, training=training, halves=True))]
-        maps = {4: gate(*self.norm(halves, training=training))}  # (B, 4, 4, 16 width)
+            # Behind the norm: before it, the classes' share grows at the cost of the latents', and all pictures of a
+            # class become one.
+            added = self.project_class(self.class_embedding(labels), training=training, halves=True)
+            halves = [x + more for x, more in zip(halves, added)]
+        maps = {4: gate(*halves)}  # (B, 4, 4, 16 width)
         for size in self.sizes:
             pair = (next(noises), next(noises)) if size in COMPOSED else ()
             x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, size, size, c)
@@ -283,7 +285,7 @@ def _fold_classes(
     if not names:
         return None
     latent = architecture["latent"]
-    kernel = read.spectral("project_class", latent, 4, 4, filters) * read.norm("norm", filters)[0]
+    kernel = read.spectral("project_class", latent, 4, 4, filters)
     first["kernel"] = np.concatenate([first["kernel"], kernel])
     return Classes(names, pictures, read("class_embedding/kernel", len(names), latent))
 
