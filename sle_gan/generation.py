@@ -14,8 +14,8 @@ import numpy as np
 
 from sle_gan import engine
 from sle_gan.models.folded import Folded, Stage, TensorOperations, run
-from sle_gan.pictures import pixels
-from sle_gan.seeds import seeded_latents, seeded_noise, slerp
+from sle_gan.pictures import labelled_rows, pixels
+from sle_gan.seeds import seeded_class, seeded_latents, seeded_noise, slerp
 from sle_gan.shapes import Size
 
 # Images whose small maps are computed together, where most of the work is to read the kernels. Constant, and the
@@ -50,11 +50,14 @@ class Inputs(NamedTuple):
         noise: maps (H, W, 1) float32, one for each of the generator's `noise_sizes`.
         gates: factors (1, 1, G) float32 in place of those that the generator makes of the latents, by the size of the
             maps that they are for; of none, some or all of the generator's `gate_widths`.
+        classes: (classes,) float32, the weights of a generator's classes: 1 for one of them, or a mixture; None of a
+            generator that knows none.
     """
 
     latents: np.ndarray
     noise: list[np.ndarray]
     gates: Mapping[int, np.ndarray] = MappingProxyType({})
+    classes: np.ndarray | None = None
 
 
 def create_input_noise(batch_size: int, latent: int = 256, seed: int | None = None) -> np.ndarray:
@@ -102,7 +105,10 @@ def postprocess_images(images: Any, dtype: Any = "uint8") -> Any:
 
 
 def generate_images(
-    generator: ImageGenerator, seeds: Iterable[int], truncation: float | None = None
+    generator: ImageGenerator,
+    seeds: Iterable[int],
+    truncation: float | None = None,
+    labels: Iterable[int] | None = None,
 ) -> Iterator[np.ndarray]:
     """Generates one image for each seed.
 
@@ -110,6 +116,8 @@ def generate_images(
         generator: built and loaded.
         seeds: non-negative integers, one for each image; consumed as the images are, one group ahead.
         truncation: draw latent values beyond this again: less variety, more typical images. Below 0.1 it takes long.
+        labels: of a generator that was taught classes, the class of each image, an index of `generator.classes`; by
+            default each seed has one (`sle_gan.seeds.seeded_class`), all together as often as in the training pictures.
 
     Yields:
         uint8 arrays (b, H, W, C), b <= 4, in the order of the seeds. An image depends on its seed and on nothing
@@ -125,20 +133,55 @@ def generate_images(
         [(4, 64, 64, 3), (1, 64, 64, 3)]
     """
 
+    pictures = getattr(generator, "class_pictures", ())
+    if labels is not None and not pictures:
+        raise ValueError("this generator was taught no classes; leave labels out")
+
     def inputs() -> Iterator[Inputs]:
+        given = None if labels is None else iter(labels)
         for seed in seeds:
             yield Inputs(
                 seeded_latents(seed, generator.latent, truncation),
                 seeded_noise(seed, generator.noise_sizes),
+                classes=one_class(next(given) if given else seeded_class(seed, pictures), len(pictures))
+                if pictures
+                else None,
             )
 
     yield from generate_from(generator, inputs())
 
 
+def one_class(label: int, count: int) -> np.ndarray:
+    """Weights (count,) float32 that are 1 for one class. Raises a ValueError where there is none of that number."""
+    if not 0 <= label < count:
+        raise ValueError(f"the class {label}: expected 0 to {count - 1}")
+    return np.eye(1, count, label, dtype=np.float32)[0]
+
+
+def between_classes(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
+    """Weights (classes,) float32 on the straight way from `start` to `end`; their sum stays 1."""
+    return np.float32(1.0 - share) * start + np.float32(share) * end
+
+
+def spread_classes(classes: Sequence[str], most: int = 24) -> list[int]:
+    """All classes, or `most` of them at equal distances."""
+    return [int(i) for i in np.linspace(0, len(classes) - 1, min(most, len(classes)))]
+
+
+def class_grid(
+    generator: Any, labels: Sequence[int], columns: int = 8, seed: int = 0, truncation: float | None = None
+) -> np.ndarray:
+    """A picture (H, W, 3 | 4) uint8 with a row for each class, its name before it; each column is of one seed."""
+    seeds = [seed + column for _ in labels for column in range(columns)]
+    each = [label for label in labels for _ in range(columns)]
+    images = np.concatenate(list(generate_images(generator, seeds, truncation, each)))
+    return labelled_rows(images, [generator.classes[label] for label in labels], columns)
+
+
 def generate_from(generator: ImageGenerator, inputs: Iterable[Inputs]) -> Iterator[np.ndarray]:
     """Generates images from what they are made of; all name gates of the same sizes.
 
-    The generator's weights are read when the first images are asked for.
+    The generator's weights are read when the first images are asked for. Where it was taught classes, all name some.
     """
     generate = None
     for count, group in _made_ahead(_groups(inputs)):
@@ -172,6 +215,9 @@ def _groups(inputs: Iterable[Inputs]) -> Iterator[tuple[int, Inputs]]:
                 np.stack([each.latents for each in padded]),
                 [np.stack(maps) for maps in zip(*(each.noise for each in padded))],
                 {size: np.stack([each.gates[size] for each in padded]) for size in group[0].gates},
+                np.stack([each.classes for each in padded if each.classes is not None])
+                if group[0].classes is not None
+                else None,
             ),
         )
 
@@ -209,14 +255,26 @@ def _gates_function(generator: Any) -> Callable[[Inputs], dict[int, Any]]:
     stages = folded.stages[:count]
     noises = sum(stage.noise for stage in stages)
     compute = _compiled_gates(stages)
-    return lambda group: compute(folded.arrays[:count], group.latents, group.noise[:noises], dict(group.gates))
+    return lambda group: compute(
+        folded.arrays[:count], _with_classes(folded, group), group.noise[:noises], dict(group.gates)
+    )
+
+
+def _with_classes(folded: Folded, group: Inputs) -> np.ndarray:
+    """The latents, and of a generator of classes the vectors of these behind them: (GROUP, latent + E)."""
+    if not folded.class_vectors:
+        return group.latents
+    if group.classes is None:
+        raise ValueError(f"the generator makes {len(folded.classes)} classes; say which, or take `of_class`")
+    return np.concatenate([group.latents, group.classes @ folded.class_vectors.vectors], 1)
 
 
 def _generate_folded(folded: Folded, group: Inputs) -> np.ndarray:
+    latents = _with_classes(folded, group)
     low, high = folded.split(SMALL)
     start, finish = _compiled(low.stages, not high.stages), _compiled(high.stages, True)
     count, noise = sum(stage.noise for stage in low.stages), group.noise
-    x, gates = start(low.arrays, group.latents, noise[:count], dict(group.gates))  # all gates are of small maps
+    x, gates = start(low.arrays, latents, noise[:count], dict(group.gates))  # all gates are of small maps
     if not high.stages:
         return keras.ops.convert_to_numpy(x)
     together = TOGETHER_ON_CPU if engine.on_cpu() else GROUP
@@ -268,13 +326,19 @@ def _compiled_gates(stages: tuple[Stage, ...]) -> Callable[..., Any]:
 
 
 def interpolation(
-    generator: ImageGenerator, seeds: Sequence[int], frames: int, truncation: float | None = None
+    generator: ImageGenerator,
+    seeds: Sequence[int],
+    frames: int,
+    truncation: float | None = None,
+    classes: Sequence[np.ndarray] | None = None,
 ) -> Iterator[np.ndarray]:
     """A loop through the images of the seeds, spherically interpolated, and back to the first.
 
     Args:
         seeds: two or more key images.
         frames: frames from each key image to the next.
+        classes: of a generator that was taught some, the weights (classes,) of each key image's classes; by default
+            those of the seeds.
 
     Yields:
         uint8 arrays (b, H, W, C); len(seeds) * frames frames in all. The noise is that of the first
@@ -282,9 +346,15 @@ def interpolation(
     """
     keys = [seeded_latents(seed, generator.latent, truncation) for seed in seeds]
     noise = seeded_noise(seeds[0], generator.noise_sizes)
+    pictures = getattr(generator, "class_pictures", ())
+    if pictures and classes is None:
+        classes = [one_class(seeded_class(seed, pictures), len(pictures)) for seed in seeds]
+    turns = list(zip(classes, [*classes[1:], classes[0]])) if classes else [None] * len(keys)
     path = (
-        Inputs(slerp(start, end, frame / frames), noise)
-        for start, end in zip(keys, keys[1:] + keys[:1])
+        Inputs(
+            slerp(start, end, frame / frames), noise, classes=between_classes(*turn, frame / frames) if turn else None
+        )
+        for start, end, turn in zip(keys, keys[1:] + keys[:1], turns)
         for frame in range(frames)
     )
     yield from generate_from(generator, path)

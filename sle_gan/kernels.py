@@ -51,15 +51,17 @@ def _check_arguments(make: Callable[..., Any], architecture: Any) -> None:
     if not isinstance(architecture, Mapping):
         raise ValueError(f"expected its arguments by name, found a {type(architecture).__name__}")
     expected = inspect.signature(make).parameters
-    required = {name for name, parameter in expected.items() if parameter.default is parameter.empty}
-    if not required <= architecture.keys() <= expected.keys():
-        raise ValueError(f"its arguments are {', '.join(expected)}")
+    for name in expected.keys() | architecture.keys():
+        optional = name in expected and expected[name].default is not inspect.Parameter.empty
+        if name not in expected or (name not in architecture and not optional):
+            raise ValueError(f"its arguments are {', '.join(expected)}")
     for name, value in architecture.items():
         fits = {
             "int": _is_count(value),
             "bool": type(value) is bool,
             "str": type(value) is str,
             "list[int]": isinstance(value, (list, tuple)) and all(map(_is_count, value)),
+            "list[str]": isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value),
         }[str(expected[name].annotation)]
         if not fits:
             raise ValueError(f"{name} must be of the type {expected[name].annotation}, and in bounds")

@@ -61,7 +61,9 @@ def train(devices: Devices, initial: Path, result: Path, model: str, steps: int)
     shape = (steps, len(gan.config.folders), BATCH, *gan.config.picture_shape, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     step = devices.compile(gan.train_step, state.values(), seed=0)
-    logs = [step([tuple(batch)], k)[0] for k, batch in enumerate(images)]
+    labels = np.random.default_rng(1).integers(0, gan.config.class_count or 1, (steps, BATCH), dtype=np.int32)
+    more = [(each,) if gan.config.class_count else () for each in labels]
+    logs = [step([(*batch, *more[k])], k)[0] for k, batch in enumerate(images)]
     losses = {f"loss/{name}": np.array([log[name] for log in logs]) for name in logs[0]}
     np.savez(result, **numbers(state), **losses)
 

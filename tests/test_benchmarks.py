@@ -10,11 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 
+import classes
 import flops
 import harness
 import loading
@@ -164,3 +166,20 @@ def test_generation_against_another_program() -> None:
     printed = run("generation.py", "--resolution", 64, "--width", 8, "--batches", 1, "--rounds", 1, "--against", other)
     ours, ratio = float(re.findall(r"round 1 ours +([\d.]+)", printed)[0]), float(printed.split()[-1])
     assert ratio == pytest.approx(ours / 2.5, rel=0.01)
+
+
+def test_the_nearest_real_picture_says_the_class() -> None:
+    real, labels = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 2.0]]), np.array([0, 0, 1])
+    made, asked = np.array([[5.0, 0.1], [0.1, 0.5], [3.0, 0.0]]), np.array([0, 1, 1])
+    np.testing.assert_array_equal(classes.nearest(made, real), [0, 2, 0])  # by the angle, not the length
+    np.testing.assert_array_equal(classes.nearest(real, real, leave_one_out=True), [1, 0, 1])
+    assert classes.right_shares(labels[classes.nearest(made, real)], asked, 2) == [1.0, 0.5]
+
+
+def test_the_labels_of_the_flowers(tmp_path: Path) -> None:
+    for i in range(1, 1361):
+        (tmp_path / f"image_{i:04d}.jpg").touch()
+    assert classes.write_labels(tmp_path, tmp_path / "flowers17.csv") == 1360
+    lines = (tmp_path / "flowers17.csv").read_text().splitlines()
+    assert lines[1] == "image_0001.jpg,daffodil" and lines[80] == "image_0080.jpg,daffodil"
+    assert lines[81] == "image_0081.jpg,snowdrop" and lines[-1] == "image_1360.jpg,pansy"

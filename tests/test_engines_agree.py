@@ -19,7 +19,7 @@ from helpers import REPOSITORY
 
 pytestmark = pytest.mark.slow
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs the extra `jax`")
-MODELS = ("slegan", "projected", "shaped", "lightweight", "dcgan", "cyclegan")
+MODELS = ("slegan", "slegan_classes", "projected", "projected_classes", "shaped", "lightweight", "dcgan", "cyclegan")
 STEPS = 10
 
 

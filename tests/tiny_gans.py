@@ -37,11 +37,18 @@ CONFIGS = {
 # A shape that is no square, for both judges. 4x6 maps are pooled to 4x4 in parts that overlap.
 SHAPED = {"shaped": ProjectedConfig(**SIZE, head_width=4, aspect="3:2")}
 
+# Of pictures with labels: a batch ends with these.
+LABELLED: dict[str, Any] = {"labels": "folders", "class_names": ("a", "b", "c"), "class_pictures": (3, 1, 2)}
+CLASSES = {
+    "slegan_classes": SLEGANConfig(**SIZE, **LABELLED),
+    "projected_classes": ProjectedConfig(**SIZE, **LABELLED, head_width=4),
+}
+
 
 def make_tiny(model: str, rate: float = 1e-3) -> Any:
     """The tiny GAN of a model, from the same initial weights every time."""
     keras.utils.set_random_seed(0)
-    gan = make({**CONFIGS, **SHAPED}[model])
+    gan = make({**CONFIGS, **SHAPED, **CLASSES}[model])
     if model == "cyclegan":
         _use_sgd_in_cyclegan(gan, rate)
         return gan

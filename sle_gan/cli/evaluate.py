@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sle_gan.cli import evaluate_neighbours, evaluate_runs
+from sle_gan.cli import evaluate_classes, evaluate_neighbours, evaluate_runs
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.cli.score_table import format_scores
 from sle_gan.cli.sets import Reading, check_folder, check_reading, generate, is_statistics, open_generator, warn_of
@@ -32,6 +32,9 @@ examples:
   A generator against its training pictures, 2000 images, all metrics, on a small machine:
     sle-gan evaluate score --real photos/ --fake runs/NAME --count 2000 \\
         --metrics fid,kid,mifid,pr --features mobilenet
+
+  A generator of classes, over all of them and each:
+    sle-gan evaluate score --real photos/ --labels folders --fake runs/NAME
 
   Is it copying? Each generated picture beside its nearest training pictures:
     sle-gan evaluate neighbours --real photos/ --fake runs/NAME --output sheet.png
@@ -100,6 +103,12 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bootstrap", type=int, default=0, metavar="N", help="repeat FID over N resamples for its spread"
+    )
+    parser.add_argument(
+        "--labels",
+        type=user_path,
+        metavar="{folders,FILE}",
+        help="the real pictures' classes, as in training: with a generator of classes, the fid of each class too",
     )
     parser.add_argument("--json", type=user_path, metavar="PATH", help="also write numbers and protocol to this file")
     _add_common(parser)
@@ -204,23 +213,32 @@ def _score(options: argparse.Namespace) -> None:
     generator = open_generator(options)
     check_reading(options, generator is not None)
     saved = _check_sides(options, metrics, generator)
+    labels = evaluate_classes.read(options, metrics, list(saved), generator)
     import_engine_to_compute(options.engine)
     extractor = load_extractor(options.features, options.features_weights, options.batch_size)
     for source, statistics in saved.items():
         statistics.require(extractor.version, source)
-    keep = features_needed(metrics, options.bootstrap)
+    keep = True if labels else features_needed(metrics, options.bootstrap)
+    asked: list[int] = []  # the classes of the generated pictures
+    names: list[str] = []  # of the real ones
     # The generator first: the real pictures have to be read at its resolution, and grey if its own are.
     if options.fake in saved:
         fake, reading = saved[options.fake], Reading.asked_for(options)
     else:
-        fake, reading = _fake(extractor, options, generator, keep)
-    real = saved.get(options.real) or _folder(extractor, options.real, reading, "Real images", keep_features=keep)
+        fake, reading = _fake(extractor, options, generator, keep, asked)
+    real = saved.get(options.real) or _folder(
+        extractor, options.real, reading, "Real images", keep_features=keep, names=names
+    )
     scores = compute_scores(real, fake, metrics, seed=options.seed, bootstrap=options.bootstrap, progress=True)
     print(format_scores(scores, extractor.describe))
+    of_classes = evaluate_classes.score(real, fake, labels, names, asked) if labels else []
+    if of_classes:
+        print(evaluate_classes.formatted(of_classes))
+        print(f"warning: {evaluate_classes.warning(of_classes, extractor.dimension)}", file=sys.stderr)
     for warning in scores.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if options.json:
-        _write_json(options.json, scores)
+        _write_json(options.json, scores, evaluate_classes.to_json(of_classes))
 
 
 def _checked_metrics(options: argparse.Namespace) -> tuple[str, ...]:
@@ -265,9 +283,17 @@ def _check_sides(
 
 
 def _fake(
-    extractor: FeatureExtractor, options: argparse.Namespace, generator: StoredNetwork | None, keep: bool | None
+    extractor: FeatureExtractor,
+    options: argparse.Namespace,
+    generator: StoredNetwork | None,
+    keep: bool | None,
+    asked: list[int],
 ) -> tuple[FeatureStatistics, Reading]:
-    """The fake side, of a folder or a generator, and how the real side is to be read."""
+    """The fake side, of a folder or a generator, and how the real side is to be read.
+
+    Args:
+        asked: gets the class of each generated picture.
+    """
     if generator is None:
         reading, drawn = Reading.asked_for(options), {"count": options.count, "seed": options.seed}
         return _folder(extractor, options.fake, reading, "Fake images", keep_features=keep, **drawn), reading
@@ -275,6 +301,7 @@ def _fake(
 
     generated = generate(generator, options, options.count or _GENERATED)
     seeds = generated.seeds
+    asked += generated.labels
     fake = collect_statistics(
         extractor,
         generated.images,
@@ -299,7 +326,9 @@ def _folder(
     keep_features: bool | None,
     count: int | None = None,
     seed: int = 0,
+    names: list[str] | None = None,
 ) -> FeatureStatistics:
+    """Statistics of the pictures of a source; `names` gets their names."""
     from sle_gan.data import quiet_pillow
     from sle_gan.metrics import ImageFolder, collect_statistics
 
@@ -313,14 +342,18 @@ def _folder(
         )
     warn_of(images)
     statistics.protocol["skipped"] = len(images.skipped)
+    if names is not None:
+        skipped = {file.path for file in images.skipped}
+        names += [name for name in images.names if name not in skipped]
     return statistics
 
 
-def _write_json(path: str, scores: Scores) -> None:
+def _write_json(path: str, scores: Scores, classes: dict[str, Any]) -> None:
     from sle_gan.storage.atomic import atomic_path
 
     try:
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(scores.to_dict(), indent=2) + "\n", encoding="utf-8")
+            content = {**scores.to_dict(), **({"classes": classes} if classes else {})}
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"--json {path}: cannot be written: {error.strerror or error}") from error

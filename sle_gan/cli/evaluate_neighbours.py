@@ -119,7 +119,7 @@ def _generated(extractor: FeatureExtractor, stored: StoredNetwork, options: argp
     from sle_gan.generation import generate_images
     from sle_gan.metrics.scoring import as_rgb
 
-    generator, seeds, images, reading = generate(stored, options, options.count or _GENERATED)
+    generator, seeds, images, reading, _ = generate(stored, options, options.count or _GENERATED)
     features = _features(extractor, images, len(seeds), "Fake images")
 
     def picture(number: int) -> np.ndarray:  # again, for many of them would not fit into memory

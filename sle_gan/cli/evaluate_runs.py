@@ -16,6 +16,7 @@ from sle_gan.cli.sets import Reading, check_folder, check_reading, is_statistics
 from sle_gan.data.sources import check_image_column, check_source
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import Kind, open_model
+from sle_gan.shapes import SQUARE, made_aspect
 from sle_gan.storage.paths import check_output_file
 
 if TYPE_CHECKING:
@@ -145,11 +146,12 @@ def _open(options: argparse.Namespace, reference: str, label: str) -> Candidate:
             newest = CheckpointFolder(folder / "checkpoints", 1).newest()
             step = newest.step if newest else None
     channels = "grey" if stored.architecture["channels"] == 1 else "rgb"
-    resolution = stored.architecture["output_resolution"]
-    reading = Reading.asked_for(own)._replace(resolution=resolution, channels=channels)
+    resolution, aspect = stored.architecture["output_resolution"], stored.architecture.get("aspect", SQUARE)
+    reading = Reading.asked_for(own)._replace(resolution=resolution, channels=channels, aspect=aspect)
     for flag, given, made in (
         ("--resolution", options.resolution, reading.resolution),
         ("--channels", options.channels, channels),
+        ("--aspect", options.aspect and made_aspect(options.aspect), aspect),
     ):
         if given not in (None, made):
             raise UserError(f"{flag} {given}: {reference} generates pictures with {made}; leave it out")

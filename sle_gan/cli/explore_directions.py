@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
             f"--count {arguments.count}: this generator has latents of {stored.architecture['latent']} numbers, "
             "and as many directions"
         )
-    generator = shared.load(stored, arguments.engine, around=around)
+    generator = shared.load(stored, arguments, around=around)
 
     from sle_gan.latents.directions import find, save_directions
     from sle_gan.pictures import save_picture

@@ -35,7 +35,7 @@ def main(arguments: argparse.Namespace) -> None:
     stored = shared.open_generator(arguments)
     contents = shared.points(stored, arguments.contents, "--contents", _MOST)
     styles = shared.points(stored, arguments.styles, "--styles", _MOST)
-    generator = shared.load(stored, arguments.engine, contents=contents, styles=styles)
+    generator = shared.load(stored, arguments, contents=contents, styles=styles)
     from tqdm import tqdm
 
     from sle_gan.latents.mixing import mixed_points, mixed_sizes

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sle_gan.cli import classes
 from sle_gan.cli.common import REFERENCES, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.errors import UserError
 from sle_gan.hub import open_model
@@ -23,6 +24,7 @@ POINTS = "seeds such as 0,3,7-9, or a file of latents (.npz)"
 def add_model_flags(parser: Any) -> None:
     parser.add_argument("--model", type=user_path, required=True, metavar="MODEL", help=f"the generator: {REFERENCES}")
     parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
+    parser.add_argument("--class", dest="class_", metavar="CLASS", help=classes.HELP)
     add_engine_flag(parser)
 
 
@@ -31,7 +33,10 @@ def open_generator(arguments: argparse.Namespace) -> StoredNetwork:
     model = open_model(arguments.model, "--model", arguments.revision)
     if model.commit:
         print(f"{arguments.model} is at commit {model.commit}")
-    return model.generator()
+    stored = model.generator()
+    if arguments.class_ is not None or classes.classes_of(stored):
+        classes.one_class(arguments.class_, stored, "sle-gan explore")
+    return stored
 
 
 def points(stored: StoredNetwork, text: str, flag: str, most: int, truncation: float | None = None) -> list[Point]:
@@ -48,17 +53,17 @@ def points(stored: StoredNetwork, text: str, flag: str, most: int, truncation: f
     return found
 
 
-def load(stored: StoredNetwork, engine: str, **checked: list[Point]) -> Any:
-    """Starts the engine and builds the generator.
+def load(stored: StoredNetwork, arguments: argparse.Namespace, **checked: list[Point]) -> Any:
+    """Starts the engine and builds the generator; of one that was taught classes that of --class.
 
     Args:
         checked: points by the flag that they were given with; their gates must be the generator's.
     """
-    import_engine_to_compute(engine)
+    import_engine_to_compute(arguments.engine)
     from sle_gan.latents.points import check_gates
     from sle_gan.models.building import fold_network
 
-    generator = fold_network(stored)
+    generator = classes.of_class(fold_network(stored), arguments.class_, stored, "sle-gan explore")
     for flag, given in checked.items():
         check_gates(given, generator, f"--{flag.replace('_', '-')}")
     return generator

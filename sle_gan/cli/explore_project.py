@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> None:
     _check(arguments)
     stored = shared.open_generator(arguments)
     photo = _read(arguments, stored)
-    generator = shared.load(stored, arguments.engine)
+    generator = shared.load(stored, arguments)
     from tqdm import tqdm
 
     from sle_gan.features import load_maps

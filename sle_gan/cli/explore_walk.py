@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
     through = shared.points(stored, arguments.through, "--through", _MOST, arguments.truncation)
     if len(through) < 2:
         raise UserError(f"--through {arguments.through} is one picture; expected at least two to walk between")
-    generator = shared.load(stored, arguments.engine, through=through)
+    generator = shared.load(stored, arguments, through=through)
     from tqdm import tqdm
 
     from sle_gan.latents.points import images_of

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sle_gan.cli import classes
 from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import open_model
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
     from sle_gan.latents.points import Point
     from sle_gan.weights import StoredNetwork
 
+_OF_EACH = 8
+
 EXAMPLES = """\
 examples:
   sle-gan generate --weights generator_weights.h5 --count 64 --output-folder out
   sle-gan generate --weights generator_weights.h5 --count 25 --grid grid.png
   sle-gan generate --weights generator_weights.h5 --interpolate 8 --video loop.gif
   sle-gan generate --weights generator_weights.h5 --direction 3:+2 --grid moved.png
+  sle-gan generate --weights generator_weights.h5 --class sunflower --output-folder out
+  sle-gan generate --weights generator_weights.h5 --class all --grid grid.png
+  sle-gan generate --weights generator_weights.h5 --class tulip:iris --interpolate 2 --video loop.gif
   sle-gan generate --model user/flowers --revision main --grid grid.png
   sle-gan generate --weights generator_weights.h5 --export onnx --output generator.onnx
   sle-gan generate --weights generator_weights.h5 --export saved_model --output generator
@@ -40,8 +46,17 @@ def make_parser() -> Parser:
     parser.add_argument("--weights", type=user_path, metavar="MODEL", help=f"the generator: {REFERENCES}")
     parser.add_argument("--model", type=user_path, metavar="MODEL", help="the same as --weights; give one of them")
     parser.add_argument("--revision", metavar="REV", help="of the repository: a branch, a tag, a full commit hash")
-    parser.add_argument("--count", type=_at_least(1), metavar="N", help="how many (default 16)")
+    parser.add_argument(
+        "--count", type=_at_least(1), metavar="N", help="how many (default 16); with --class all: of each (default 8)"
+    )
     parser.add_argument("--seed", type=_at_least(0), metavar="N", help="of the first one (default 0)")
+    parser.add_argument(
+        "--class",
+        dest="class_",
+        metavar="CLASS",
+        help=f"{classes.HELP}; all: a row of each, or a folder of each; A:B: from one to another (default: as often as "
+        "in the training pictures)",
+    )
     parser.add_argument(
         "--latents",
         type=user_path,
@@ -99,6 +114,7 @@ def main(argv: list[str]) -> None:
     _check(arguments)
     stored = _open_generator(arguments)
     steering = _read_steering(arguments, stored)
+    numbers = _read_classes(arguments, stored)
     import_engine_to_compute(arguments.engine)
     import numpy as np
     from tqdm import tqdm
@@ -109,6 +125,8 @@ def main(argv: list[str]) -> None:
     from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
 
     generator = fold_network(stored)
+    if len(numbers) == 1:
+        generator = generator.of_class(classes.weights(numbers[0], stored))
     del stored  # of a PyTorch file it holds all arrays
     check_gates(steering.points, generator, "--latents")
     _make_folders(arguments)
@@ -116,17 +134,26 @@ def main(argv: list[str]) -> None:
         from sle_gan.export.exporter import export
 
         export(generator, arguments.export, arguments.output)
-        print(f"wrote {arguments.output}: latents (B, {generator.latent}) float32 -> images uint8")
+        inputs = f"latents (B, {generator.latent}) float32"
+        if getattr(generator, "classes", ()):
+            inputs += f", classes (B,) int32 from 0 to {len(generator.classes) - 1}"
+        print(f"wrote {arguments.output}: {inputs} -> images uint8")
     if arguments.video:
         first = arguments.seed or 0
         seeds = range(first, first + arguments.interpolate)
-        groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation)
+        between = _to_and_fro(numbers, len(seeds), generator) if len(numbers) > 1 else None
+        groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation, between)
         frames = itertools.chain.from_iterable(groups)
         total = arguments.interpolate * arguments.frames
         count = save_gif(tqdm(frames, total=total, unit="frame", delay=2), arguments.video)
         print(f"wrote {counted(count, 'frame')} to {arguments.video}")
     if not arguments.output_folder and not arguments.grid:
         return
+    if arguments.class_ == classes.ALL and len(numbers) > 1:
+        _write_all_classes(arguments, generator)
+        return
+    if len(numbers) > 1:
+        steering = steering._replace(points=_way(numbers, steering, generator))
     count, images = steering.count, images_of(generator, steering.all_points(generator))
     kept = []
     for seed, image in zip(itertools.count(steering.first), tqdm(images, total=count, unit="img", delay=2)):
@@ -139,6 +166,75 @@ def main(argv: list[str]) -> None:
     if arguments.grid:
         save_picture(make_grid(np.stack(kept)), arguments.grid)
         print(f"wrote a grid of {counted(count, 'picture')} to {arguments.grid}")
+
+
+def _read_classes(arguments: argparse.Namespace, stored: StoredNetwork) -> list[int]:
+    """The classes that are asked for: none, one, the two of A:B, or all.
+
+    Raises:
+        UserError: if the generator has not got them, or other flags do not go with them.
+    """
+    numbers = classes.parse_classes(arguments.class_, stored) if arguments.class_ else []
+    if arguments.direction and classes.classes_of(stored):
+        classes.one_class(arguments.class_, stored, "--direction")
+    if len(numbers) > 1:
+        every = arguments.class_ == classes.ALL
+        what = "a row for each class" if every else "a way from one class to another"
+        for name in ("latents", "export", *(["video"] if every else [])):
+            if getattr(arguments, name):
+                raise UserError(f"--class {arguments.class_} makes {what}, and takes no --{name}; give one class")
+    return numbers
+
+
+def _to_and_fro(numbers: Sequence[int], count: int, generator: Any) -> list[np.ndarray]:
+    """The classes' weights of the key images of a loop that goes from one class to another and back."""
+    from sle_gan.generation import between_classes, one_class
+
+    start, end = (one_class(number, len(generator.classes)) for number in numbers)
+    return [between_classes(start, end, 1 - abs(2 * i / count - 1)) for i in range(count)]
+
+
+def _way(numbers: Sequence[int], steering: Steering, generator: Any) -> list[Point]:
+    """Points of one seed on the straight way from one class to another."""
+    from sle_gan.generation import between_classes, one_class
+    from sle_gan.latents.points import Point
+    from sle_gan.seeds import seeded_latents
+
+    start, end = (one_class(number, len(generator.classes)) for number in numbers)
+    seed, count = steering.first, steering.count
+    latents = seeded_latents(seed, generator.latent, steering.truncation)
+    shares = [i / max(1, count - 1) for i in range(count)]
+    return [Point(latents, seed, classes=between_classes(start, end, share)) for share in shares]
+
+
+def _write_all_classes(arguments: argparse.Namespace, generator: Any) -> None:
+    """A labelled grid with a row for each class, a folder of pictures for each, or both; of the same seeds."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from sle_gan.generation import generate_images
+    from sle_gan.pictures import labelled_rows, save_picture, save_png
+
+    names, each, first = generator.classes, arguments.count or _OF_EACH, arguments.seed or 0
+    total = each * len(names)
+    labels = [label for label in range(len(names)) for _ in range(each)]
+    seeds = [first + i % each for i in range(total)]
+    batches = generate_images(generator, seeds, arguments.truncation, labels)
+    kept = []
+    images = tqdm(itertools.chain.from_iterable(batches), total=total, unit="img", delay=2)
+    for label, seed, image in zip(labels, seeds, images):
+        if arguments.output_folder:
+            folder = Path(arguments.output_folder) / classes.folder_name(names[label], label)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_png(image, folder / f"{seed:06d}.png")
+        if arguments.grid:
+            kept.append(image)
+    what = f"{counted(total, 'picture')}, {each} of each of {len(names)} classes,"
+    if arguments.output_folder:
+        print(f"wrote {what} to {arguments.output_folder}, a folder for each class")
+    if arguments.grid:
+        save_picture(labelled_rows(np.stack(kept), names, each), arguments.grid)
+        print(f"wrote a grid of {what} to {arguments.grid}")
 
 
 class Steering(NamedTuple):

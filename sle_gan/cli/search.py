@@ -15,6 +15,7 @@ from sle_gan.commands import command_line
 from sle_gan.config import TrainConfig, read_config_file
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
+from sle_gan.shapes import aspect_of
 
 if TYPE_CHECKING:
     from sle_gan.data import Dataset
@@ -212,6 +213,8 @@ def _load(base: TrainConfig, source: str) -> Dataset:
         enlarge=base.enlarge,
         value_range=base.value_limits,
         image_column=base.image_column,
+        aspect=aspect_of(*base.picture_shape),
+        labels=base.labels,
     )
 
 

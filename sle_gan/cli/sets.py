@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,12 +54,16 @@ class Reading(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """What a generator makes: image k, uint8 (H, W, 3), is of `seeds[k]`; and how pictures are to be read beside it."""
+    """What a generator makes: image k, uint8 (H, W, 3), is of `seeds[k]`; and how pictures are to be read beside it.
+
+    labels: of a generator that was taught classes, the class of each image.
+    """
 
     generator: Any
     seeds: range
     images: Iterator[np.ndarray]
     reading: Reading
+    labels: Sequence[int] = ()
 
 
 def generate(stored: StoredNetwork, options: argparse.Namespace, count: int) -> Generated:
@@ -71,6 +75,7 @@ def generate(stored: StoredNetwork, options: argparse.Namespace, count: int) -> 
     from sle_gan.generation import generate_images
     from sle_gan.metrics.scoring import as_rgb
     from sle_gan.models.building import fold_network
+    from sle_gan.seeds import seeded_class
 
     seeds = range(options.seed, options.seed + count)
     generator = fold_network(stored)
@@ -88,7 +93,9 @@ def generate(stored: StoredNetwork, options: argparse.Namespace, count: int) -> 
             raise UserError(f"{flag} {given}: {options.fake} generates pictures with {own}; leave it out")
     images = itertools.chain.from_iterable(map(as_rgb, itertools.chain([first], batches)))
     reading = asked._replace(resolution=side, channels=channels, aspect=aspect)
-    return Generated(generator, seeds, images, reading)
+    pictures = getattr(generator, "class_pictures", ())
+    labels = [seeded_class(seed, pictures) for seed in seeds] if pictures else []
+    return Generated(generator, seeds, images, reading, labels)
 
 
 def warn_of(images: ImageFolder) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from sle_gan.data.labels import NONE, check_labels
 from sle_gan.errors import UserError, shown
 from sle_gan.storage.paths import expanded
 
@@ -31,7 +32,7 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **extra})
 
 
-PATHS = ("DIR", "FILE", "PATH", "MODEL")
+PATHS = ("DIR", "FILE", "PATH", "MODEL", "{none,folders,FILE}")
 DATA = "data and run"
 NETWORKS = "networks"
 TRAINING = "training"
@@ -50,6 +51,7 @@ class TrainConfig:
     title: ClassVar[str]
     method: ClassVar[str]  # for a model card: the method's name and its paper, in Markdown
     resolutions: ClassVar[tuple[int, ...]]
+    has_classes: ClassVar[bool] = False  # whether it learns pictures with --labels
 
     data_folder: str = option(
         "",
@@ -61,6 +63,18 @@ class TrainConfig:
     image_column: str | None = option(
         None, "of a dataset: that has several columns with images", metavar="NAME", group=DATA
     )
+    labels: str = option(
+        "none",
+        "(slegan, projected) the pictures' classes, which the networks learn apart: folders, those that the pictures "
+        "are in; or a .csv or .json file, also one within the data",
+        metavar="{none,folders,FILE}",
+        group=DATA,
+    )
+    balance_classes: bool = option(
+        False, "with --labels: draw all classes equally often, however many pictures each has", group=DATA
+    )
+    class_names: tuple[str, ...] | None = option(None, "of the pictures, as --labels gave them", hidden=True)
+    class_pictures: tuple[int, ...] | None = option(None, "how many pictures each class has", hidden=True)
     name: str = option("experiment", "name of the run: its folder within --output-folder", metavar="NAME", group=DATA)
     output_folder: str = option("runs", "where run folders are made", metavar="DIR", group=DATA)
     seed: int = option(
@@ -169,6 +183,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             if is_path(field) and isinstance(value, str):
                 object.__setattr__(self, field.name, expanded(value))  # frozen for everyone else
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))  # out of JSON
 
     def validated(self) -> TrainConfig:
         """Returns itself, or raises a UserError that names the flag, the value and what was expected."""
@@ -221,9 +237,21 @@ class TrainConfig:
                 "exclude each other: give one of them"
             )
         parse_value_range(self.value_range)
+        self._check_labels()
         plain = self.name not in (".", "..") and not set(self.name) & {"/", "\\", "\0"}
         check(bool(self.name) and plain, "--name", self.name, "a plain folder name; --output-folder says where")
         return self
+
+    def _check_labels(self) -> None:
+        check_labels(self.labels)
+        if self.labels != NONE and not self.has_classes:
+            raise UserError(
+                f"--labels is {self.labels}, and {self.model} has no classes; leave it out, or give --model slegan or "
+                "--model projected"
+            )
+        if self.balance_classes:
+            check(self.labels != NONE, "--balance-classes", "given", "--labels beside it")
+            check(not self.drop_last, "--balance-classes", "given", "no --drop-last: small classes come again")
 
     def _check_augment_probability(self) -> None:
         value = self.augment_probability
@@ -240,6 +268,11 @@ class TrainConfig:
     def picture_shape(self) -> tuple[int, int]:
         """Height and width of the images in pixels."""
         return self.resolution, self.resolution
+
+    @property
+    def class_count(self) -> int:
+        """Of the pictures' classes; 0 without labels."""
+        return len(self.class_names or ())
 
     @property
     def policy_names(self) -> tuple[str, ...]:
@@ -333,6 +366,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return value in typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:  # of any length; a list in JSON
+        return isinstance(value, (list, tuple)) and all(_fits(each, typing.get_args(hint)[0]) for each in value)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is hint
@@ -343,4 +378,6 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(choice) for choice in typing.get_args(hint))
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        return f"a list of {typing.get_args(hint)[0].__name__}"
     return {type(None): "null", str: "a string", int: "an integer", bool: "true or false", float: "a number"}[hint]

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from sle_gan.data.cache import FORMAT_VERSION, DamagedCache, EntryWriter, make_room, read_entry, size_limit
 from sle_gan.data.decode import Decoded, PixelSettings, decode_failure, quiet_pillow, read_cut
+from sle_gan.data.labels import NONE, Labels, read_labels
 from sle_gan.data.levels import Levels, ValueRange, describe
 from sle_gan.data.parallel import ordered_map, worker_count
 from sle_gan.data.picture_files import SkippedFile
@@ -36,6 +37,8 @@ class Dataset:
     digest: hex; names and content of all files plus the settings. Equal digests mean equal images.
     source: what they are from, as it was given.
     notes: what is to be known of how pictures of more than 8 bits a channel were read, a sentence each.
+    classes: their names, where the pictures have labels; they are a part of the digest then.
+    labels: int32 (N,), the class of each picture, an index of `classes`; None without labels.
     """
 
     images: np.ndarray
@@ -44,6 +47,8 @@ class Dataset:
     digest: str
     source: Path
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    labels: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -77,6 +82,7 @@ def load_dataset(
     value_range: ValueRange | None = None,
     image_column: str | None = None,
     aspect: str = SQUARE,
+    labels: str = NONE,
 ) -> Dataset:
     """All pictures of a source, as `decode_image` makes them: decoded the first time, mapped afterwards.
 
@@ -99,13 +105,14 @@ def load_dataset(
             can hold.
         image_column: of a data set that has several columns with images.
         aspect: W:H of the images, of which the nearest is taken that networks make; see `sle_gan.shapes`.
+        labels: "none", "folders", or a .csv or .json file that says each picture's class (`sle_gan.data.labels`).
 
     Returns:
         A `Dataset`: `images` uint8 (N, H, W, C), read-only; `files`, their names; `skipped`, those that gave no image.
 
     Raises:
         UserError: if the source is missing or holds no picture, if no file or less than half of them can be decoded,
-            or if an argument or $SLE_GAN_CACHE_GB is wrong.
+            if pictures have no label or two, or if an argument or $SLE_GAN_CACHE_GB is wrong.
 
     Example:
         >>> import sle_gan
@@ -116,6 +123,7 @@ def load_dataset(
     settings = PixelSettings(resolution, channels, enlarge, value_range, aspect)
     workers = worker_count(workers)
     opened = open_source(source, image_column)
+    found = read_labels(labels, opened) if labels != NONE else None
     names = list(opened.names)
     digest, unreadable = _digest(opened, settings, progress)
     cache = _Cache(cache_place(cache_folder), size_limit())
@@ -127,7 +135,15 @@ def load_dataset(
     if entry is None:
         entry = _decode(_Decoding(opened, names, unreadable, settings, workers, progress), cache, digest)
     images, files, skipped, notes = entry
-    return Dataset(images, tuple(files), (*opened.left_out, *skipped), digest, Path(opened.where), tuple(notes))
+    dataset = Dataset(images, tuple(files), (*opened.left_out, *skipped), digest, Path(opened.where), tuple(notes))
+    return _labelled(dataset, found) if found else dataset
+
+
+def _labelled(dataset: Dataset, found: Labels) -> Dataset:
+    indices = found.indices(dataset.files, str(dataset.source))
+    digest = hashlib.blake2b(dataset.digest.encode(), digest_size=16)
+    digest.update(repr(found.classes).encode("utf-8", "backslashreplace") + indices.astype("<i4").tobytes())
+    return replace(dataset, digest=digest.hexdigest(), classes=found.classes, labels=indices)
 
 
 def load_images(

@@ -10,9 +10,10 @@ import numpy as np
 
 from sle_gan.data.cache import release_pages
 from sle_gan.data.mixing import MixIn
-from sle_gan.data.sampler import batch_indices, domain_seed
+from sle_gan.data.sampler import balanced_indices, batch_indices, domain_seed
 
-# For each domain the images (B, H, W, C) uint8, or their indices (B,) where the images are on the device.
+# For each domain the images (B, H, W, C) uint8, or their indices (B,) where the images are on the device. With labels
+# those of the first domain follow, int32 (B,); where the images are on the device, so are they.
 HostBatch = tuple[np.ndarray, ...]
 
 
@@ -27,6 +28,10 @@ class BatchLoader:
     Use it as a context manager, or call `close()`. With `gather=False` a batch holds the indices, int32 (B,), in
     place of the images, for those who have the images elsewhere. `mix_in` takes some places of the first domain's
     batches; its indices follow on those of that domain.
+
+    With `labels`, int32 (N,) of the first domain's images, a batch ends with theirs, int32 (B,), or with the indices
+    again. With `balance` that domain's classes come equally often (`balanced_indices`). There is no `mix_in` with
+    labels: its pictures have none.
     """
 
     def __init__(
@@ -39,6 +44,8 @@ class BatchLoader:
         gather: bool = True,
         drop_last: bool = False,
         mix_in: MixIn | None = None,
+        labels: np.ndarray | None = None,
+        balance: bool = False,
     ) -> None:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: expected at least 1")
@@ -51,6 +58,7 @@ class BatchLoader:
         self._gathers = gather
         self._drop_last = drop_last
         self._mix_in = mix_in
+        self._labels, self._balance = labels, balance and labels is not None
         self._next_batch = first_batch
         # One thread: it gathers in order, and closing has at most one gather to wait for.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batch-loader")
@@ -84,10 +92,10 @@ class BatchLoader:
         self._next_batch += 1
 
     def _gather(self, k: int) -> HostBatch:
-        batch = []
+        batch, first = [], None
         for domain, images in enumerate(self._domains):
-            seed = domain_seed(self._seed, domain)
-            indices = batch_indices(len(images), self._batch_size, seed, k, self._drop_last)
+            indices = self._indices(domain, k)
+            first = indices if first is None else first
             mix_in = self._mix_in if domain == 0 else None
             if mix_in:
                 indices = mix_in.indices(indices, len(images), self._seed, k)
@@ -99,7 +107,15 @@ class BatchLoader:
                     release_pages(mix_in.images)
             else:
                 batch.append(indices.astype(np.int32))
+        if self._labels is not None and first is not None:
+            batch.append(self._labels[first] if self._gathers else first.astype(np.int32))
         return tuple(batch)
+
+    def _indices(self, domain: int, k: int) -> np.ndarray:
+        if domain == 0 and self._balance and self._labels is not None:
+            return balanced_indices(self._labels, self._batch_size, self._seed, k)
+        seed = domain_seed(self._seed, domain)
+        return batch_indices(len(self._domains[domain]), self._batch_size, seed, k, self._drop_last)
 
     def __iter__(self) -> Iterator[tuple[int, HostBatch]]:
         while True:

@@ -39,12 +39,33 @@ def positions(num_images: int, seed: int, start: int, stop: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def balanced_indices(labels: np.ndarray, batch_size: int, seed: int, k: int) -> np.ndarray:
+    """Indices of the images in batch `k`, int64 (batch_size,), with every class equally often.
+
+    Positions k*B .. k*B+B-1 of an endless row of rounds: a round has each class once, in the order of a permutation
+    that is a function of (seed, round), and takes the class's next image from an endless row of permutations of its
+    images. An image of a small class comes more often than one of a large class.
+
+    Args:
+        labels: integers (N,), the class of each image; no class of 0..max is empty.
+    """
+    count = int(labels.max()) + 1
+    members = [np.flatnonzero(labels == label) for label in range(count)]
+    chosen = []
+    for position in range(k * batch_size, (k + 1) * batch_size):
+        turn, place = divmod(position, count)
+        label = int(_permutation(count, seed, turn)[place])
+        epoch, at = divmod(turn, len(members[label]))
+        chosen.append(members[label][_permutation(len(members[label]), domain_seed(seed, label + 1), epoch)[at]])
+    return np.array(chosen, np.int64)
+
+
 def domain_seed(seed: int, domain: int) -> int:
     """The seed of a domain's permutations: the run's own for the first domain, others for the next ones."""
     return (seed + domain * 0x9E3779B97F4A7C15) % 2**64
 
 
-@lru_cache(maxsize=4)  # a batch may straddle two epochs, in each of two domains
+@lru_cache(maxsize=4096)  # two epochs of a batch in each of two domains, or one of each class
 def _permutation(num_images: int, seed: int, epoch: int) -> np.ndarray:
     # Sorting raw Philox words, and not Generator.permutation: numpy promises the words for ever, but may
     # change its generators' algorithms, and a resumed run must continue its epoch after an upgrade.

@@ -104,7 +104,7 @@ def to_device(array: np.ndarray) -> Any:
     return jnp.asarray(array)
 
 
-def save_model(*_: Any) -> None:
+def save_model(*_: Any, **settings: Any) -> None:
     """SavedModel is TensorFlow's format.
 
     Raises:

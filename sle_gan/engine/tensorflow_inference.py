@@ -50,7 +50,9 @@ def to_device(array: np.ndarray) -> Any:
     return tf.identity(tf.constant(array))  # the constant itself would keep the array beside its copy of it
 
 
-def save_model(fn: Callable[..., Any], arrays: Any, noise: Sequence[np.ndarray], latent: int, path: Any) -> None:
+def save_model(
+    fn: Callable[..., Any], arrays: Any, noise: Sequence[np.ndarray], latent: int, path: Any, classes: bool = False
+) -> None:
     """Writes `latents (B, latent) -> {"images": fn(arrays, latents, noise)}` as a SavedModel folder.
 
     Args:
@@ -59,15 +61,20 @@ def save_model(fn: Callable[..., Any], arrays: Any, noise: Sequence[np.ndarray],
         noise: arrays; variables too.
         latent: length of a latent vector.
         path: of the folder.
+        classes: the model has the input `classes` (B,) int32 too, the last argument of `fn`.
     """
     module: Any = tf.Module()
     module.arrays = [{key: tf.Variable(x, trainable=False, name=key) for key, x in own.items()} for own in arrays]
     module.noise = [tf.Variable(tf.constant(maps), trainable=False, name="noise") for maps in noise]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, latent), tf.float32, "latents")], autograph=False)
-    def images(latents: Any) -> dict[str, Any]:
+    inputs = [tf.TensorSpec((None, latent), tf.float32, "latents")]
+    inputs += [tf.TensorSpec((None,), tf.int32, "classes")] if classes else []
+
+    @tf.function(input_signature=inputs, autograph=False)
+    def images(*inputs: Any) -> dict[str, Any]:
         values = [{key: tf.convert_to_tensor(x) for key, x in own.items()} for own in module.arrays]
-        return {"images": fn(values, latents, [tf.convert_to_tensor(maps) for maps in module.noise])}
+        latents, *classes = inputs
+        return {"images": fn(values, latents, [tf.convert_to_tensor(maps) for maps in module.noise], *classes)}
 
     module.images = images
     tf.saved_model.save(module, str(path), signatures={"serving_default": images})

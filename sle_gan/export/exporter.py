@@ -15,7 +15,9 @@ from sle_gan.models.folded import Folded
 def export(folded: Any, format_: Format, path: str | Path, output: Output = "uint8") -> None:
     """Writes a generator for other programs.
 
-    Input `latents` (B, latent) float32 from N(0, 1), any B; output `images` (B, H, W, C) in RGB order.
+    Input `latents` (B, latent) float32 from N(0, 1), any B; output `images` (B, H, W, C) in RGB order. A generator of
+    classes has the input `classes` (B,) int32 too, the number of each image's class; the names are in the properties
+    of the file (`onnx`) or in classes.json (`saved_model`).
 
     Args:
         folded: what `load_folded` or a network's `fold` gives.

@@ -52,7 +52,9 @@ class NodeOperations:
         if kind == "project":
             latent, rows, columns, filters = kernel.shape
             matrix = self.constant(kernel.transpose(0, 3, 1, 2).reshape(latent, -1))
-            flat = self.node("Gemm", x, matrix, self.constant(np.repeat(bias, rows * columns)))
+            # (F,), or of a generator of one class (rows, columns, F)
+            bias = np.broadcast_to(bias, (rows, columns, filters)).transpose(2, 0, 1).reshape(-1)
+            flat = self.node("Gemm", x, matrix, self.constant(bias))
             return self.node("Reshape", flat, self.constant([-1, filters, rows, columns], np.int64))
         if kind == "up" and stage.size // 2 >= TRANSPOSED_FROM:
             kernel, kind = _host(fuse_upsampling(kernel)), "deconv"
@@ -114,7 +116,11 @@ def write_onnx(folded: Folded, noise: Sequence[np.ndarray], path: str | Path, ou
         UserError: if the weights are more than an ONNX file holds, 2 GB.
     """
     do = NodeOperations()
-    x, _ = run(do, folded.stages, folded.arrays, "latents", noise)
+    x, inputs = "latents", [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", folded.latent])]
+    if folded.class_vectors:
+        inputs.append(helper.make_tensor_value_info("classes", TensorProto.INT32, ["batch"]))
+        x = do.node("Concat", x, do.node("Gather", do.constant(folded.class_vectors.vectors), "classes"), axis=1)
+    x, _ = run(do, folded.stages, folded.arrays, x, noise)
     do.picture(x, output)
     if (size := sum(len(initializer.raw_data) for initializer in do.initializers)) > LIMIT:
         raise UserError(f"{path}: the generator has {size / 1e9:.1f} GB of weights; an .onnx file holds at most 2 GB")
@@ -123,7 +129,7 @@ def write_onnx(folded: Folded, noise: Sequence[np.ndarray], path: str | Path, ou
     graph = helper.make_graph(
         do.nodes,
         "generator",
-        [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", folded.latent])],
+        inputs,
         [helper.make_tensor_value_info("images", kind, ["batch", *last.shape, channels])],
         do.initializers,
     )
@@ -131,9 +137,10 @@ def write_onnx(folded: Folded, noise: Sequence[np.ndarray], path: str | Path, ou
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="sle-gan"
     )
     value_range = [0, 255] if output == "uint8" else [-1, 1]
-    helper.set_model_props(
-        model, {"latents": "standard normal", "images": json.dumps({"layout": "NHWC", "range": value_range})}
-    )
+    properties = {"latents": "standard normal", "images": json.dumps({"layout": "NHWC", "range": value_range})}
+    if folded.classes:
+        properties["classes"] = json.dumps(folded.classes)
+    helper.set_model_props(model, properties)
     onnx.checker.check_model(model)
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

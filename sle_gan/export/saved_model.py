@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from sle_gan import engine
 from sle_gan.models.folded import Folded, TensorOperations, run
@@ -19,14 +21,22 @@ def write_saved_model(folded: Folded, noise: Sequence[np.ndarray], path: str | P
     """See `sle_gan.export.export`. Plain TensorFlow operations: no XLA, which not every server has."""
     operations = TensorOperations(fuse=False)
 
-    def images(arrays: Any, latents: Any, noise: Any) -> Any:
+    def images(arrays: Any, latents: Any, noise: Any, classes: Any = None) -> Any:
+        if classes is not None:
+            *arrays, vectors = arrays
+            latents = ops.concatenate([latents, ops.take(vectors["vectors"], classes, axis=0)], 1)
         y, _ = run(operations, folded.stages, arrays, latents, noise)
         return pixels.to_uint8(y) if output == "uint8" else y
 
     path = Path(path)
     temporary = temporary_beside(path)
     try:
-        engine.save_model(images, folded.arrays, list(noise), folded.latent, temporary)
+        vectors = folded.class_vectors
+        arrays = [*folded.arrays, {"vectors": vectors.vectors}] if vectors else folded.arrays
+        engine.save_model(images, arrays, list(noise), folded.latent, temporary, classes=bool(vectors))
+        if vectors:
+            names = json.dumps(folded.classes, ensure_ascii=False)
+            (temporary / "classes.json").write_text(names + "\n", encoding="utf-8")
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -16,12 +16,13 @@ from sle_gan.config import TrainConfig
 from sle_gan.gans.base import GAN, DiscriminatorLosses, LogNames, Phase, update_average
 from sle_gan.gans.optimizers import add_gradients, compute_precision, cotangents, make_adam
 from sle_gan.gans.overfitting import LECAM, LECAM_LOGS, OVERFITTING, OVERFITTING_LOGS, Augmentation, LeCam
-from sle_gan.generation import generate_images
+from sle_gan.generation import class_grid, generate_images, spread_classes
 from sle_gan.models.network import Network
 from sle_gan.pictures import pixels
 
-# A part of what a discriminator minimises: (images uint8, generated images, random numbers) -> losses and logits.
-LossPart = Callable[[Any, list[Any], engine.RandomStream], DiscriminatorLosses]
+# A part of what a discriminator minimises: (images uint8, generated images, random numbers, and where pictures have
+# labels those of the images, int (B,)) -> losses and logits.
+LossPart = Callable[..., DiscriminatorLosses]
 
 
 class LatentGAN(GAN):
@@ -30,6 +31,9 @@ class LatentGAN(GAN):
     A subclass says how images are generated and what both networks minimise: `generate_fakes`,
     `discriminator_losses` and `generator_losses`. From the logits that come with its discriminator's losses follow
     D_sign, adaptive augmentation of all that goes through `augment`, and LeCam.
+
+    Where pictures have labels a batch ends with them, and all that takes its images takes them too, as the last
+    argument. The images that are generated beside a batch are of its classes.
 
     Args:
         config: validated settings, with a `latent`.
@@ -109,11 +113,11 @@ class LatentGAN(GAN):
 
     def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
         """The phases of one step with one forward pass of the generator for both of them."""
-        (images,) = batch
+        images, *labels = batch
         self.begin_step(random)
-        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random)
-        d_losses = self.update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random)
-        g_losses = self.update_generator(images, fakes, pull_generator, random)
+        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random, *labels)
+        d_losses = self.update_discriminator(images, [ops.stop_gradient(fake) for fake in fakes], random, *labels)
+        g_losses = self.update_generator(images, fakes, pull_generator, random, *labels)
         self.end_step(random)
         return {**g_losses, **d_losses}
 
@@ -122,12 +126,14 @@ class LatentGAN(GAN):
         return Phase(("discriminator",), self._discriminator_phase), Phase(("generator",), self._generator_phase)
 
     def _discriminator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
-        (images,) = batch
-        return self.update_discriminator(images, self.generate_fakes(images.shape[0], random), random)
+        images, *labels = batch
+        fakes = self.generate_fakes(images.shape[0], random, *labels)
+        return self.update_discriminator(images, fakes, random, *labels)
 
     def _generator_phase(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
-        (images,) = batch
-        return self.update_generator(images, *self.differentiable_fakes(images.shape[0], random), random)
+        images, *labels = batch
+        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random, *labels)
+        return self.update_generator(images, fakes, pull_generator, random, *labels)
 
     def end_step(self, random: engine.RandomStream) -> None:
         update_average(self.averaged, self.generator, random.step + 1, self.config.ema_decay)
@@ -136,19 +142,24 @@ class LatentGAN(GAN):
             lecam.end_step()
 
     def differentiable_fakes(
-        self, batch_size: int, random: engine.RandomStream
+        self, batch_size: int, random: engine.RandomStream, *labels: Any
     ) -> tuple[list[Any], Callable[[Any], Any]]:
         """Generated images, and the pullback of their cotangents to the generator."""
-        return engine.vjp(lambda: self.generate_fakes(batch_size, random), self.generator.trainable_variables)
+        variables = self.generator.trainable_variables
+        return engine.vjp(lambda: self.generate_fakes(batch_size, random, *labels), variables)
 
-    def update_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def update_discriminator(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, *labels: Any
+    ) -> dict[str, Any]:
         """Updates all discriminators; the augmentation's state follows their logits of real images."""
-        found = self._train_discriminator(images, fakes, random)
+        found = self._train_discriminator(images, fakes, random, *labels)
         return {**found.losses, **(self._augmentation.observe(found.real) if found.real else {})}
 
-    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+    def _train_discriminator(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, *labels: Any
+    ) -> DiscriminatorLosses:
         found, gradients = self._discriminator_gradients(
-            "discriminator", self.discriminator_losses(), images, fakes, random
+            "discriminator", self.discriminator_losses(), images, fakes, random, *labels
         )
         penalties, more = self._penalty_and_gradients(images, random)
         if penalties:
@@ -163,13 +174,14 @@ class LatentGAN(GAN):
         images: Any,
         fakes: list[Any],
         random: engine.RandomStream,
+        *labels: Any,
     ) -> tuple[DiscriminatorLosses, list[Any]]:
         """The losses and logits of the discriminator of this name, LeCam's included, and its variables' gradients."""
         variables, lecam, whole = self.networks[key].trainable_variables, self._lecams[key], DiscriminatorLosses({})
         gradients: list[Any] = []
 
         def minimised(part: LossPart, images: Any, fakes: list[Any]) -> DiscriminatorLosses:
-            found = part(images, fakes, random)
+            found = part(images, fakes, random, *labels)
             return found.joined(DiscriminatorLosses(lecam.terms(found.real, found.fake))).detached()
 
         for part in parts:
@@ -189,9 +201,17 @@ class LatentGAN(GAN):
         return {}, []
 
     def update_generator(
-        self, images: Any, fakes: list[Any], pull_generator: Callable[[Any], Any], random: engine.RandomStream
+        self,
+        images: Any,
+        fakes: list[Any],
+        pull_generator: Callable[[Any], Any],
+        random: engine.RandomStream,
+        *labels: Any,
     ) -> dict[str, Any]:
-        g_losses, pull_fakes = engine.vjp(lambda *fakes: self.generator_losses(images, list(fakes), random), (), fakes)
+        def losses(*fakes: Any) -> dict[str, Any]:
+            return self.generator_losses(images, list(fakes), random, *labels)
+
+        g_losses, pull_fakes = engine.vjp(losses, (), fakes)
         _, d_fakes = pull_fakes(cotangents(g_losses, self.generator_optimizer))
         gradients, _ = pull_generator(d_fakes)
         self.generator_optimizer.apply(gradients, self.generator.trainable_variables)
@@ -211,3 +231,10 @@ class LatentGAN(GAN):
 
     def generate(self, seeds: Iterable[int]) -> Iterator[np.ndarray]:
         return generate_images(self.averaged, seeds)
+
+    def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Samples; of a generator of classes a row of each, the same seeds in every row."""
+        classes = getattr(self.averaged, "classes", ())
+        if not classes:
+            return super().previews(real)
+        return {"samples": class_grid(self.averaged, spread_classes(classes))}

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sle_gan.config import CONFIGS
-from sle_gan.errors import UserError, counted
+from sle_gan.errors import UserError, counted, printable
 from sle_gan.hub.model_files import GENERATOR, LIBRARY, SAMPLES
 from sle_gan.hub.training_facts import TrainingFacts
 from sle_gan.shapes import SQUARE, as_text, picture_shape
 
 UNKNOWN_LICENSE = "unknown"
 _FEW_IMAGES = 2048  # Inception's features have that many dimensions; fewer images bias the distance
+_LISTED = 100  # classes
+SAMPLE_ROWS = 24  # of classes in the sample grid
 _COLOURS = {1: "grey", 3: "colour", 4: "colour and transparency"}
 
 
@@ -132,12 +134,34 @@ def _introduction(shared: Shared) -> str:
         lines += [
             f"![{counted(shared.samples, 'generated picture')}]({SAMPLES})",
             "",
-            f"*The pictures of seeds 0 to {shared.samples - 1}, unselected. "
-            "All are generated; none is a training picture.*",
+            _caption(shared),
             "",
         ]
+    if classes := shared.architecture.get("classes"):
+        lines += _classes(classes, shared.architecture["class_pictures"])
     rows = [(f"`{name}`", _describe_file(name, shared)) for name in shared.parameters]
     return "\n".join([*lines, *_table(("file", "what"), rows), ""])
+
+
+def _caption(shared: Shared) -> str:
+    which = f"The pictures of seeds 0 to {shared.samples - 1}, unselected. "
+    if count := len(shared.architecture.get("classes", ())):
+        rows = min(count, SAMPLE_ROWS)
+        which = f"A row for each of {'the' if rows == count else f'{rows} of the'} {count} classes, "
+        which += f"seeds 0 to {shared.samples // rows - 1}, unselected. "
+    return f"*{which}All are generated; none is a training picture.*"
+
+
+def _classes(names: Sequence[str], pictures: Sequence[int]) -> list[str]:
+    """What it was taught, with the names that `--class` takes."""
+    listed = ", ".join(f"{_plain(name)} ({count:,})" for name, count in zip(names[:_LISTED], pictures))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return [f"It was taught {counted(len(names), 'class', 'classes')} (training pictures): {listed}{more}.", ""]
+
+
+def _plain(name: str) -> str:
+    """A class's name, which somebody typed, as Markdown shows it: one line, without markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!&])", r"\\\1", " ".join(printable(name).split()))
 
 
 def _method(model: str) -> str:
@@ -180,7 +204,7 @@ With SLE-GAN's command, `sle-gan`:
 ```
 sle-gan generate --model {model} --count 16 --output-folder out
 sle-gan generate --model {model} --count 25 --grid grid.png
-```
+{_class_lines(shared, model)}```
 
 In Python:
 
@@ -194,6 +218,14 @@ for images in sle_gan.generate_images(generator, seeds=range(16)):
 
 {where}`--revision COMMIT` (`revision=`) pins a version. {_SAFE}
 """
+
+
+def _class_lines(shared: Shared, model: str) -> str:
+    """Commands for a class and for all of them."""
+    if not shared.architecture.get("classes"):
+        return ""
+    start = f"sle-gan generate --model {model} --class"
+    return f"{start} all --grid classes.png\n{start} 0 --output-folder out    # or the name of a class\n"
 
 
 _SAFE = "The weights are plain HDF5 arrays: no code runs when they are loaded."
@@ -255,7 +287,7 @@ def _limitations(shared: Shared) -> str:
         "its pictures do too.",
         "A generator that was trained on few pictures may repeat parts of them. "
         "Compare with them before you publish pictures as new, above all where they show people.",
-        f"It was made for {as_text(*_size(shared))} pixels and takes no text, class or other condition.",
+        f"It was made for {as_text(*_size(shared))} pixels and takes {_conditions(shared)}.",
     ]
     if facts and facts.score and facts.score.extractor != "inception":
         points.append(f"Its distance is in {facts.score.extractor} features: it does not compare with published FID.")
@@ -265,6 +297,11 @@ def _limitations(shared: Shared) -> str:
         )
     points.append("The training pictures are not part of this repository.")
     return "\n".join(["## Limitations", "", *(f"- {point}" for point in points), ""])
+
+
+def _conditions(shared: Shared) -> str:
+    count = len(shared.architecture.get("classes", ()))
+    return f"one of {counted(count, 'class', 'classes')}, but no text" if count else "no text, class or other condition"
 
 
 def _license(shared: Shared) -> str:

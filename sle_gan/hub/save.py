@@ -16,7 +16,7 @@ from sle_gan import generation, weights
 from sle_gan.config import DEFAULT_MODEL
 from sle_gan.errors import UserError, printable
 from sle_gan.gans import find_network
-from sle_gan.hub.card import Shared, checked_license, make_card
+from sle_gan.hub.card import SAMPLE_ROWS, Shared, checked_license, make_card
 from sle_gan.hub.loading import load_generator
 from sle_gan.hub.model_files import CARD, GENERATOR, LIBRARY, SAMPLES, is_ours, sha256
 from sle_gan.hub.opening import open_model
@@ -24,10 +24,11 @@ from sle_gan.hub.shared_folder import check_target, is_shared
 from sle_gan.hub.training_facts import RunFiles, TrainingFacts, is_run_like, read_training, run_files
 from sle_gan.hub.upload import Destination, Pushed
 from sle_gan.models.network import Network
-from sle_gan.pictures import make_grid, save_png, to_pillow
+from sle_gan.pictures import labelled_rows, make_grid, save_png, to_pillow
 from sle_gan.storage.json_objects import CONFIG
 
 SAMPLE_SEEDS = range(16)
+CLASS_COLUMNS = 8  # pictures of each class in the grid of a generator of classes
 SAMPLE_PIXELS = 256  # side of one picture in the grid, at most
 
 
@@ -175,7 +176,9 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     parameters = {name: sum(array.size for array in arrays.values()) for name, (_, _, arrays) in networks.items()}
     if GENERATOR in names:
         generator = load_generator(folder / GENERATOR)
-        _save_samples(generator, folder / SAMPLES)
+        samples = _save_samples(generator, folder / SAMPLES)
+    else:
+        samples = 0
     config = {
         "library_name": LIBRARY,
         "library_version": __version__,
@@ -194,7 +197,7 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
         model=model,
         architecture=architecture,
         parameters=parameters,
-        samples=len(SAMPLE_SEEDS) if GENERATOR in names else 0,
+        samples=samples,
         license=license,
         repository=repository,
         training=training,
@@ -202,14 +205,24 @@ def _describe(folder: Path, training: TrainingFacts | None, license: str, reposi
     (folder / CARD).write_text(make_card(shared), encoding="utf-8")
 
 
-def _save_samples(generator: Any, path: Path) -> None:
-    """Draws the grid with the very weights that are shared."""
+def _save_samples(generator: Any, path: Path) -> int:
+    """Draws the grid with the very weights that are shared; returns how many pictures it has.
+
+    Of a generator of classes it has a row for each, of the same seeds.
+    """
+    classes = getattr(generator, "classes", ())
+    shown = generation.spread_classes(classes, SAMPLE_ROWS) if classes else []
+    seeds = [seed for _ in shown for seed in range(CLASS_COLUMNS)] or list(SAMPLE_SEEDS)
+    labels = [label for label in shown for _ in range(CLASS_COLUMNS)] or None
     images = []
-    with tqdm(total=len(SAMPLE_SEEDS), desc="Samples", unit="img", delay=2, leave=False) as bar:
-        for batch in generation.generate_images(generator, SAMPLE_SEEDS):
+    with tqdm(total=len(seeds), desc="Samples", unit="img", delay=2, leave=False) as bar:
+        for batch in generation.generate_images(generator, seeds, labels=labels):
             images.extend(_reduced(image) for image in batch)
             bar.update(len(batch))
-    save_png(make_grid(np.stack(images)), path)
+    grid = np.stack(images)
+    names = [classes[label] for label in shown]
+    save_png(labelled_rows(grid, names, CLASS_COLUMNS) if shown else make_grid(grid), path)
+    return len(seeds)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class FirstLayer(NamedTuple):
 
     Attributes:
         kernel: (latent, rows, columns, F) float32, 4x4 for squares.
-        bias: (F,) float32.
+        bias: (F,) float32; of a generator of one class (rows, columns, F).
         activation: `glu` halves the channels.
         unit: whether the channels of each pixel are then brought to the length 1.
     """

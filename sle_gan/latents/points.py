@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sle_gan.errors import UserError, shown
-from sle_gan.seeds import seeded_latents, seeded_noise
+from sle_gan.seeds import seeded_class, seeded_latents, seeded_noise
 from sle_gan.storage import npz
 from sle_gan.storage.atomic import atomic_path
 
@@ -35,12 +35,15 @@ class Point(NamedTuple):
         noise_seed: what the noise comes from, as in `sle_gan.seeds.seeded_noise`.
         gates: (G,) float32 by the size of the maps that they are for, in place of those that the latents give.
         name: a seed or number, for labels.
+        classes: (classes,) float32, the weights of the generator's classes; where there are none given, a generator
+            that was taught classes takes the one of the noise's seed (`sle_gan.seeds.seeded_class`).
     """
 
     latents: np.ndarray
     noise_seed: int = 0
     gates: Mapping[int, np.ndarray] = MappingProxyType({})
     name: str = ""
+    classes: np.ndarray | None = None
 
 
 def parse_seeds(text: str) -> list[int] | None:
@@ -144,11 +147,15 @@ def check_gates(points: Iterable[Point], generator: Any, flag: str) -> None:
 
 def inputs_of(generator: Any, points: Iterable[Point]) -> Iterator[Any]:
     """What `sle_gan.generation.generate_from` takes, of each point."""
-    from sle_gan.generation import Inputs
+    from sle_gan.generation import Inputs, one_class
 
+    pictures = getattr(generator, "class_pictures", ())
     for point in points:
         gates = {size: gate[None, None] for size, gate in point.gates.items()}
-        yield Inputs(point.latents, seeded_noise(point.noise_seed, generator.noise_sizes), gates)
+        classes = point.classes
+        if pictures and classes is None:
+            classes = one_class(seeded_class(point.noise_seed, pictures), len(pictures))
+        yield Inputs(point.latents, seeded_noise(point.noise_seed, generator.noise_sizes), gates, classes)
 
 
 def images_of(generator: Any, points: Iterable[Point]) -> Iterator[np.ndarray]:

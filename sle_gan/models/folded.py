@@ -65,16 +65,53 @@ class Stage:
         return map_shape(self.size, self.start)
 
 
+class Classes(NamedTuple):
+    """The classes that a generator makes: their names, the training pictures of each, their vectors (classes, E)."""
+
+    names: tuple[str, ...]
+    pictures: tuple[int, ...]
+    vectors: np.ndarray
+
+
 class Folded(NamedTuple):
-    """A generator's stages, and the float32 arrays of each: `kernel`, `bias` (F,) and what `Stage` names."""
+    """A generator's stages, and the float32 arrays of each: `kernel`, `bias` (F,) and what `Stage` names.
+
+    Of a generator of classes, the first stage's input is the latents and behind them the vector of the class.
+    """
 
     stages: tuple[Stage, ...]
     arrays: list[dict[str, Any]]
+    class_vectors: Classes | None = None
 
     @property
     def latent(self) -> int:
         """Length of a latent vector."""
-        return self.arrays[0]["kernel"].shape[0]
+        return self.arrays[0]["kernel"].shape[0] - (self.class_vectors.vectors.shape[1] if self.class_vectors else 0)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of its classes; none where it knows none."""
+        return self.class_vectors.names if self.class_vectors else ()
+
+    @property
+    def class_pictures(self) -> tuple[int, ...]:
+        """How many training pictures each class had."""
+        return self.class_vectors.pictures if self.class_vectors else ()
+
+    def of_class(self, weights: np.ndarray) -> Folded:
+        """The generator of one class, or of a mixture, which knows no classes: what they add is a part of its bias.
+
+        Args:
+            weights: of all classes, (classes,).
+        """
+        if self.class_vectors is None:
+            raise ValueError("this generator knows no classes")
+        kernel, latent = np.asarray(self.arrays[0]["kernel"]), self.latent
+        bias = self.arrays[0]["bias"] + np.tensordot(
+            np.asarray(weights, np.float32) @ self.class_vectors.vectors, kernel[latent:], 1
+        )  # (rows, columns, F): added to the maps of every latent
+        first = {**self.arrays[0], "kernel": kernel[:latent], "bias": bias}
+        return Folded(self.stages, [first, *self.arrays[1:]])
 
     @property
     def noise_sizes(self) -> list[Size]:

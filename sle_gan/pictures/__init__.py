@@ -3,6 +3,6 @@
 `sle_gan.pictures.pixels` needs Keras and is imported by those who compute; the rest needs none.
 """
 
-from sle_gan.pictures.writing import check_suffix, make_grid, save_gif, save_picture, save_png, to_pillow
+from sle_gan.pictures.writing import check_suffix, labelled_rows, make_grid, save_gif, save_picture, save_png, to_pillow
 
-__all__ = ["check_suffix", "make_grid", "save_gif", "save_picture", "save_png", "to_pillow"]
+__all__ = ["check_suffix", "labelled_rows", "make_grid", "save_gif", "save_picture", "save_png", "to_pillow"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, printable
 from sle_gan.storage.atomic import atomic_path
 
 _JPEG_SIDE = 65_500
@@ -29,6 +29,36 @@ def make_grid(images: np.ndarray, columns: int | None = None, gap: int = 2) -> n
         left = gap + index % columns * (width + gap)
         grid[top : top + height, left : left + width] = image
     return grid
+
+
+def labelled_rows(images: np.ndarray, names: Sequence[str], columns: int, gap: int = 2) -> np.ndarray:
+    """Images (N, H, W, C) uint8 as `make_grid` tiles them, with a name before each row: (h, w, 1 | 3 | 4)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    grid = make_grid(images, columns, gap)
+    height, pitch = images.shape[1], images.shape[1] + gap
+    size = min(16, max(9, height // 4))
+    font = ImageFont.load_default(size)
+    longest = 12 * size
+    words = [_shortened(printable(name), font, longest) for name in names]
+    width = int(max(map(font.getlength, words))) + 2 * gap + 6
+    margin = Image.new("L", (width, grid.shape[0]), 255)
+    draw = ImageDraw.Draw(margin)
+    for row, word in enumerate(words):
+        draw.text((width - gap - 4, gap + row * pitch + height // 2), word, 0, font, anchor="rm")
+    left = np.repeat(np.asarray(margin)[:, :, None], grid.shape[-1], 2)
+    if grid.shape[-1] == 4:
+        left[:, :, 3] = 255
+    return np.concatenate([left, grid], axis=1)
+
+
+def _shortened(text: str, font: Any, most: float) -> str:
+    """The text, of a long one the beginning."""
+    if font.getlength(text) <= most:
+        return text
+    while text and font.getlength(f"{text}...") > most:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def to_pillow(image: np.ndarray) -> Any:

@@ -56,9 +56,15 @@ def _architecture(network: str, config: TrainConfig) -> dict[str, Any]:
         "channels": CHANNELS[config.channels],
         "attn_res_layers": list(getattr(config, "attention_sides", ())),
     }
+    classes: dict[str, Any] = {
+        "classes": list(config.class_names or ()),
+        "class_pictures": list(config.class_pictures or ()),
+        "class_count": config.class_count,
+    }
+    values |= classes
     found = {name: values[name] if name in values else getattr(config, name) for name in arguments(network)}
-    if "aspect" in found:  # as the networks themselves state it: squares not at all
+    if "aspect" in found:
         found |= {"aspect": made_aspect(found["aspect"])}
-        if found["aspect"] == SQUARE:
-            del found["aspect"]
-    return found
+    # As the networks themselves state it: squares and no classes not at all.
+    absent = {"aspect": SQUARE, **dict.fromkeys(classes)}
+    return {name: value for name, value in found.items() if name not in absent or (value and value != absent[name])}

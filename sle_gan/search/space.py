@@ -19,7 +19,7 @@ from sle_gan.storage.paths import reason
 Value = int | float | str | bool | None
 
 # Scores of runs that differ in these do not compare, or nothing is learned from them.
-_OF_THE_PICTURES = ("resolution", "channels", "enlarge", "value_range", "image_column")
+_OF_THE_PICTURES = ("resolution", "aspect", "channels", "enlarge", "value_range", "image_column", "labels")
 _OF_THE_TRIAL = ("name", "seed", "steps", "epochs", "cache_folder", "devices", "distributed", "steps_per_call")
 _KEYS = {"low", "high", "log", "step", "choices"}
 

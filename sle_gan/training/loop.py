@@ -88,10 +88,12 @@ class Trainer:
         """
         self._saved = first_step if first_step else None
         domains = [dataset.images for dataset in self.datasets]
+        labels = self.datasets[0].labels
         further = [self.mix_in.images] if self.mix_in else []
         resident = self.devices.fits(sum(images.nbytes for images in [*domains, *further]))
         kept = [np.concatenate([domains[0], *further]), *domains[1:]] if resident and further else domains
-        train = compile_step(self.gan, self.devices, kept if resident else None)
+        on_device = kept if labels is None else [*kept, labels]
+        train = compile_step(self.gan, self.devices, on_device if resident else None)
         previews = Previews(self.gan, domains)
         started = time.perf_counter()
         step = first_step
@@ -104,6 +106,8 @@ class Trainer:
             gather=not resident,
             drop_last=self.config.drop_last,
             mix_in=self.mix_in,
+            labels=labels,
+            balance=self.config.balance_classes,
         )
         with batches as loader:
             if show_first:

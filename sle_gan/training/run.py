@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from sle_gan import engine, weights
 from sle_gan.config import TrainConfig, flag
 from sle_gan.config.latent import LatentConfig
 from sle_gan.data import Dataset, MixIn, load_dataset
-from sle_gan.errors import TrainingStopped, UserError, counted
+from sle_gan.data.labels import few_pictures
+from sle_gan.errors import TrainingStopped, UserError, counted, shown
 from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
 from sle_gan.models.network import Network
@@ -60,6 +62,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     datasets = load_pictures(config)
     mix_in = _load_mix_in(config)
     _check_batches(config, datasets)
+    config = _with_classes(config, datasets, started=resume)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
     end = max(1, math.ceil(share * last))
@@ -144,6 +147,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets, mix_in = load_pictures(config), _load_mix_in(config)
         _check_batches(config, datasets)
+        config = _with_classes(config, datasets, started=resume)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -165,6 +169,7 @@ def dry_run(config: TrainConfig) -> None:
     datasets = load_pictures(config)
     _load_mix_in(config)
     _check_batches(config, datasets)
+    config = _with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets, gan)  # its weights are among what can be missing
@@ -185,6 +190,7 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
+    config = _with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
@@ -201,7 +207,10 @@ def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None)
             print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
         for note in dataset.notes:
             print(f"warning: {note}")
-        print(f"{counted(len(dataset), 'picture')} of {as_text(*config.picture_shape)} from {folder}")
+        classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
+        print(f"{counted(len(dataset), 'picture')} of {as_text(*config.picture_shape)}{classes} from {folder}")
+        if dataset.labels is not None and (warning := few_pictures(dataset.classes, dataset.labels)):
+            print(f"warning: {warning}")
         datasets.append(dataset)
     asked, made = getattr(config, "aspect", SQUARE), aspect_of(*config.picture_shape)
     if not is_same_aspect(asked, made):
@@ -215,6 +224,30 @@ def _load_mix_in(config: TrainConfig) -> MixIn | None:
         return None
     (dataset,) = load_pictures(config, config.further_sources)
     return MixIn(dataset.images, config.mix_in_share, config.mix_in_steps, dataset.digest)
+
+
+def _with_classes(config: TrainConfig, datasets: Sequence[Dataset], started: bool) -> TrainConfig:
+    """The settings with the classes of the pictures, which follow from --labels.
+
+    Raises:
+        UserError: if a run that has started learned others: its networks and their order follow from them.
+    """
+    first = datasets[0]
+    names = first.classes or None
+    if started and config.class_names != names:
+        raise UserError(
+            f"{config.run_folder} was trained {_listed(config.class_names)}, and the pictures are now "
+            f"{_listed(names)}; give the same labels to go on, or start a new run"
+        )
+    pictures = None if first.labels is None else tuple(np.bincount(first.labels, minlength=len(names or ())).tolist())
+    return dataclasses.replace(config, class_names=names, class_pictures=pictures)
+
+
+def _listed(classes: Sequence[str] | None) -> str:
+    if not classes:
+        return "without classes"
+    more = ", ..." if len(classes) > 5 else ""
+    return f"with {len(classes)} classes ({', '.join(shown(name, 30) for name in classes[:5])}{more})"
 
 
 def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
@@ -254,6 +287,7 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
             value_range=config.value_limits,
             image_column=config.image_column,
             aspect=aspect_of(*config.picture_shape),
+            labels=config.labels,
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]

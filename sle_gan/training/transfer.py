@@ -122,10 +122,13 @@ def _of_networks(config: TrainConfig) -> dict[str, Any]:
     }
 
 
+_OF_THE_PICTURES = ("classes", "class_pictures", "class_count")  # a run has those of its own --labels
+
+
 def _settings(architecture: Mapping[str, Any]) -> dict[str, Any]:
     """A network's constructor arguments under the names that settings have."""
     names = {"output_resolution": "resolution", "input_resolution": "resolution"}
-    settings = {names.get(name, name): value for name, value in architecture.items()}
+    settings = {names.get(name, name): value for name, value in architecture.items() if name not in _OF_THE_PICTURES}
     settings = {
         name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()
     }

@@ -22,6 +22,7 @@ from sle_gan.errors import UserError, counted, printable
 from sle_gan.storage.paths import expanded, reason
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+TABLES = (".csv", ".json")  # what may say which class a picture is of
 _NESTED = (*SUFFIXES, ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 # As much as the largest picture that is decoded takes uncompressed, at 8 bytes a pixel.
 MAX_FILE_BYTES = 8 * 89_478_485
@@ -90,6 +91,14 @@ class ArchiveSource(PictureSource):
             raise ValueError(f"refused: {entry.size:,} bytes unpacked are more than a picture has")
         return self._reader.read(entry)
 
+    def table(self, name: str) -> bytes | None:
+        entry = self._tables.get(name)
+        if entry is None:
+            return None
+        if entry.size > MAX_FILE_BYTES:
+            raise ValueError(f"refused: {entry.size:,} bytes unpacked")
+        return self._reader.read(entry)
+
     def _opened(self) -> Reader:
         try:
             if not self._file.exists():
@@ -140,6 +149,11 @@ class ArchiveSource(PictureSource):
         files = [(parts, entry) for parts, entry in visible if entry.kind != "folder"]
         top = shared_folders([parts for parts, _ in files])
         pictures: dict[str, Entry] = {}
+        self._tables = {
+            "/".join(parts[top:]): entry
+            for parts, entry in files
+            if entry.kind == "file" and parts[-1].lower().endswith(TABLES)
+        }
         others: dict[str, list[str]] = {}
         for parts, entry in files:
             name = "/".join(parts[top:])

@@ -43,6 +43,10 @@ class PictureSource(ABC):
         """The picture's own file, where it has one that can be linked to."""
         return None
 
+    def table(self, name: str) -> bytes | None:
+        """The content of a .csv or .json beside the pictures; None where there is none. Raises as `read`."""
+        return None
+
     @property
     def folder(self) -> Path | None:
         """The folder that must stay as it is, if the source is one."""

@@ -31,6 +31,10 @@ class FolderSource(PictureSource):
     def path(self, name: str) -> Path | None:
         return self._root / name
 
+    def table(self, name: str) -> bytes | None:
+        path = self._root / name
+        return path.read_bytes() if path.is_file() and path.resolve().is_relative_to(self._root.resolve()) else None
+
     @property
     def folder(self) -> Path | None:
         return self._root

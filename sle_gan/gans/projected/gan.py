@@ -74,7 +74,9 @@ class ProjectedGAN(SLEGAN):
 
     def _make_heads(self, name: str = "heads") -> ProjectedDiscriminator:
         config = self.config
-        return ProjectedDiscriminator(config.feature_resolution, self.projection.widths, config.head_width, name=name)
+        return ProjectedDiscriminator(
+            config.feature_resolution, self.projection.widths, config.head_width, config.class_count, name=name
+        )
 
     @property
     def constants(self) -> dict[str, str]:
@@ -104,9 +106,9 @@ class ProjectedGAN(SLEGAN):
         images = resize(to_rgb(images), *picture_shape(self.config.feature_resolution, self.config.aspect))
         return self.projection(self.features(images))
 
-    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream, labels: Any = None) -> list[Any]:
         """Images at both scales, and the maps that the heads see of them."""
-        scales = super().generate_fakes(batch_size, random)
+        scales = super().generate_fakes(batch_size, random, labels)
         return [*scales, *self.look(scales[0])]
 
     def discriminator_losses(self) -> Sequence[LossPart]:
@@ -115,36 +117,47 @@ class ProjectedGAN(SLEGAN):
     def _head_losses(self) -> Sequence[LossPart]:
         return self._real_head_losses, self._fake_head_losses
 
-    def _train_discriminator(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
-        found = super()._train_discriminator(images, fakes, random)
+    def _train_discriminator(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, *labels: Any
+    ) -> DiscriminatorLosses:
+        found = super()._train_discriminator(images, fakes, random, *labels)
         if self.own:
-            more, gradients = self._discriminator_gradients("heads", self._head_losses(), images, fakes, random)
+            parts = self._head_losses()
+            more, gradients = self._discriminator_gradients("heads", parts, images, fakes, random, *labels)
             self.heads_optimizer.apply(gradients, self.heads.trainable_variables)
             found = found.joined(more)
         return found
 
-    def fake_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
-        return super().fake_losses(images, fakes[:SCALES], random)
+    def fake_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> DiscriminatorLosses:
+        return super().fake_losses(images, fakes[:SCALES], random, labels)
 
-    def _real_head_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+    def _real_head_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> DiscriminatorLosses:
         del fakes
-        logits = self._head_logits(self.look(self.prepare_real(images, random)))
+        logits = self._head_logits(self.look(self.prepare_real(images, random)), labels)
         return DiscriminatorLosses({"projected_real": losses.hinge_real(logits)}, real=[logits])
 
-    def _fake_head_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+    def _fake_head_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> DiscriminatorLosses:
         del images, random
-        logits = self._head_logits(fakes[SCALES:])
+        logits = self._head_logits(fakes[SCALES:], labels)
         return DiscriminatorLosses({"projected_fake": losses.hinge_fake(logits)}, fake=[logits])
 
-    def _head_logits(self, maps: list[Any]) -> Any:
+    def _head_logits(self, maps: list[Any], labels: Any = None) -> Any:
         with constant_singular_vectors():
-            return self.heads(*maps, training=True)
+            return self.heads(*maps, labels=labels, training=True)
 
-    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
-        found = {"projected_generator": losses.hinge_generator(self._head_logits(fakes[SCALES:]))}
+    def generator_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> dict[str, Any]:
+        found = {"projected_generator": losses.hinge_generator(self._head_logits(fakes[SCALES:], labels))}
         weights = {"projected_generator": self.config.projected_weight, "generator": self.config.own_weight}
         if self.own:
-            found = {**super().generator_losses(images, fakes[:SCALES], random), **found}
+            found = {**super().generator_losses(images, fakes[:SCALES], random, labels), **found}
         return {name: weights[name] * loss for name, loss in found.items()}
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

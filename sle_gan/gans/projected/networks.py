@@ -17,6 +17,7 @@ from keras import ops
 
 from sle_gan.gans.projected.kernels import DOWNS
 from sle_gan.gans.slegan.discriminator import ConvBlock
+from sle_gan.models.classes import PROJECTED, ClassProjection
 from sle_gan.models.layers import Shape, SpectralConv2D
 from sle_gan.models.network import Network
 
@@ -128,10 +129,12 @@ class ProjectedDiscriminator(Network):
         map_channels: of the mixed maps, from the largest map to the smallest.
         width: channels of the first convolution on the largest map; 64 in the released code. They double with
             every halving of the map.
+        class_count: classes of the images; 0 for a discriminator that knows none.
 
     Call: maps (B, resolution / 2, ..., c), (B, resolution / 4, ...), (B, resolution / 8, ...), (B, resolution / 16,
     ...) -> logits (B, 4 k k): the heads' k x k patches, largest map first, row by row; k is 5 for 256 pixels. Maps of
-    images that are no squares have more of them along the longer side.
+    images that are no squares have more of them along the longer side. With classes, `labels` are those of the images,
+    int (B,), and a logit is the product of a patch's channels with a vector of the class, as the released code has it.
 
     Raises:
         ValueError: for a resolution of which the last maps would be too small.
@@ -142,6 +145,7 @@ class ProjectedDiscriminator(Network):
         resolution: int = 256,
         map_channels: Sequence[int] = (64, 64, 128, 256),
         width: int = 64,
+        class_count: int = 0,
         name: str = "projected_discriminator",
         **kwargs: Any,
     ):
@@ -161,7 +165,13 @@ class ProjectedDiscriminator(Network):
             ]
             for head, downs in enumerate(DOWNS)
         ]
-        self.to_logits = [SpectralConv2D(1, 4, padding="valid", name=f"head_{head}_to_logits") for head in range(4)]
+        self.class_count = class_count
+        filters = PROJECTED if class_count else 1
+        self.to_logits = [
+            SpectralConv2D(filters, 4, padding="valid", name=f"head_{head}_to_logits") for head in range(4)
+        ]
+        heads = range(4 if class_count else 0)
+        self.classes = [ClassProjection(class_count, name=f"head_{head}_classes") for head in heads]
         self.build(None)
 
     def build(self, input_shape: Shape | None) -> None:
@@ -173,14 +183,19 @@ class ProjectedDiscriminator(Network):
                 block.build((None, None, None, channels))
                 channels = block.filters
             last.build((None, None, None, channels))
+        for projection in self.classes:
+            projection.build()
         self.built = True
 
-    def call(self, *maps: Any, training: bool | None = None) -> Any:
+    def call(self, *maps: Any, labels: Any = None, training: bool | None = None) -> Any:
+        if self.classes and labels is None:
+            raise ValueError(f"this discriminator judges {self.class_count} classes; give labels")
         logits = []
-        for x, blocks, last in zip(maps, self.heads, self.to_logits, strict=True):
+        for head, (x, blocks, last) in enumerate(zip(maps, self.heads, self.to_logits, strict=True)):
             for block in blocks:
                 x = block(x, training=training)
-            x = last(x, training=training)  # (B, k, k, 1)
+            x = last(x, training=training)  # (B, k, k, 1), or with classes more channels
+            x = self.classes[head](x, labels) if self.classes else x
             logits.append(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
         return ops.cast(ops.concatenate(logits, 1), keras.config.floatx())
 
@@ -189,5 +204,6 @@ class ProjectedDiscriminator(Network):
             "resolution": self.resolution,
             "map_channels": list(self.map_channels),
             "width": self.width,
+            **({"class_count": self.class_count} if self.class_count else {}),
             "name": self.name,
         }

@@ -33,6 +33,7 @@ class SLEGANConfig(LatentConfig):
     title: ClassVar[str] = "SLE-GAN: new pictures from a hundred to a few thousand"
     method: ClassVar[str] = "SLE-GAN, also known as FastGAN ([arXiv 2101.04775](https://arxiv.org/abs/2101.04775))"
     resolutions: ClassVar[tuple[int, ...]] = (64, 128, 256, 512, 1024)
+    has_classes: ClassVar[bool] = True
 
     aspect: str = option(
         SQUARE,

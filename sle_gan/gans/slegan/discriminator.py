@@ -14,6 +14,7 @@ from sle_gan.gans.slegan.generator import UpBlock, aspect_argument
 from sle_gan.gans.slegan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
+from sle_gan.models.classes import PROJECTED, ClassProjection
 from sle_gan.models.layers import (
     BatchNorm,
     Shape,
@@ -94,6 +95,7 @@ class Discriminator(Network):
         width: ndf, the number of channels that `WIDTHS` multiplies.
         channels: 3 for RGB, 1 for grey, 4 for RGBA.
         aspect: W:H of the images, of which the nearest is taken that there is; see `sle_gan.shapes`.
+        class_count: classes of the images; 0 for a discriminator that knows none.
 
     Call: images (B, H, W, channels) float in (-1, 1), and their small versions with the shorter side
     `small_resolution`, by default the nearest-downsampled images -> logits (B, `logit_count`): 5x5 patches of the
@@ -103,6 +105,10 @@ class Discriminator(Network):
     of each branch; and `part`, the quarter of the image decoded from a crop of half the sides of the map of size 16.
     All three have the small images' shape. `part_offset` is the crop's (row, column) in that map, integers or
     scalar tensors in 0..8 for squares, by default the centre, `centre`; `crop_part` cuts the target alike.
+
+    With classes, `labels` are those of the images, int (B,): each patch's logit is then the sum of one that knows no
+    class and of one that says how well the patch fits the class (projection discriminator, arXiv 1802.05637). Without
+    `labels` it is the first alone.
 
     Raises:
         ValueError: for a resolution, width, number of channels or aspect that does not exist.
@@ -121,6 +127,7 @@ class Discriminator(Network):
         width: int = 64,
         channels: int = 3,
         aspect: str = SQUARE,
+        class_count: int = 0,
         name: str = "discriminator",
         **kwargs: Any,
     ):
@@ -156,6 +163,12 @@ class Discriminator(Network):
         self.decoders = {
             key: Decoder(self.small_resolution, channels, name=f"decode_{key}") for key in ("full", "small", "part")
         }
+        self.class_count = class_count
+        if class_count:
+            self.to_class = SpectralConv2D(PROJECTED, 4, padding="valid", name="to_class")
+            self.classes = ClassProjection(class_count, name="classes")
+            self.to_small_class = SpectralConv2D(PROJECTED, 4, padding="valid", name="to_small_class")
+            self.small_classes = ClassProjection(class_count, name="small_classes")
         self.build((None, *map_shape(input_resolution, self.start), channels))
 
     def _make_stem(self, filters: dict[int, int]) -> list[ConvBlock]:
@@ -189,6 +202,11 @@ class Discriminator(Network):
             block.build((None, None, None, small))
             small = block.filters
         self.to_small_logits.build((None, *last, small))
+        if self.class_count:
+            self.to_class.build((None, *last, self.head.filters))
+            self.to_small_class.build((None, *last, small))
+            self.classes.build()
+            self.small_classes.build()
         for key, channels in (("full", filters), ("small", small), ("part", widths[16])):
             self.decoders[key].build((None, *last, channels))
         self.built = True
@@ -204,6 +222,7 @@ class Discriminator(Network):
         small_images: Any = None,
         reconstruct: bool = False,
         part_offset: tuple[Any, Any] | None = None,
+        labels: Any = None,
         training: bool | None = None,
     ) -> Any:
         if small_images is None:
@@ -212,8 +231,13 @@ class Discriminator(Network):
         small = small_images
         for block in self.small_blocks:
             small = block(small, training=training)  # (B, 8, 8, 4 width) at the end, for squares
-        logits = self.to_logits(self.head(maps[8], training=training), training=training)  # (B, 5, 5, 1)
+        head = self.head(maps[8], training=training)
+        logits = self.to_logits(head, training=training)  # (B, 5, 5, 1)
         small_logits = self.to_small_logits(small, training=training)  # (B, 5, 5, 1)
+        if self.class_count and labels is not None:
+            logits, small_logits = (ops.cast(x, keras.config.floatx()) for x in (logits, small_logits))
+            logits = logits + self.classes(self.to_class(head, training=training), labels)
+            small_logits = small_logits + self.small_classes(self.to_small_class(small, training=training), labels)
         count = self.logit_count // 2
         logits = ops.concatenate([ops.reshape(logits, (-1, count)), ops.reshape(small_logits, (-1, count))], 1)
         logits = ops.cast(logits, keras.config.floatx())
@@ -254,6 +278,7 @@ class Discriminator(Network):
             "width": self.width,
             "channels": self.channels,
             **aspect_argument(self.start),
+            **({"class_count": self.class_count} if self.class_count else {}),
             "name": self.name,
         }
 

@@ -51,7 +51,8 @@ class SLEGAN(SLEGANStep):
 
     def __init__(self, config: SLEGANConfig, features: losses.Features | None = None):
         size: dict[str, Any] = {"width": config.width, "channels": CHANNELS[config.channels]}
-        generator: dict[str, Any] = {"latent": config.latent, "tanh": config.tanh, **size}
+        classes = {"classes": config.class_names or (), "class_pictures": config.class_pictures or ()}
+        generator: dict[str, Any] = {"latent": config.latent, "tanh": config.tanh, **size, **classes}
         super().__init__(
             config,
             lambda name: Generator(config.resolution, aspect=config.aspect, name=name, **generator),
@@ -69,9 +70,12 @@ class SLEGAN(SLEGANStep):
 
     def _make_discriminator(self) -> Network:
         config = self.config
-        channels = CHANNELS[config.channels]
         return Discriminator(
-            config.resolution, width=config.discriminator_width, channels=channels, aspect=config.aspect
+            config.resolution,
+            width=config.discriminator_width,
+            channels=CHANNELS[config.channels],
+            aspect=config.aspect,
+            class_count=config.class_count,
         )
 
     def previews(self, real: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ Reference: arXiv 2101.04775 and the layout of the authors' released code.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +16,8 @@ from keras import ops
 from sle_gan.gans.slegan.kernels import COMPOSED
 from sle_gan.gans.slegan.kernels import GENERATOR_EXCITATIONS as EXCITATIONS
 from sle_gan.gans.slegan.kernels import GENERATOR_WIDTHS as WIDTHS
-from sle_gan.models.folded import Folded, Stage, Weights
+from sle_gan.models.classes import ClassEmbedding
+from sle_gan.models.folded import Classes, Folded, Stage, Weights
 from sle_gan.models.layers import (
     BatchNorm,
     NoiseInjection,
@@ -81,6 +82,8 @@ class Generator(Network):
         tanh: outputs pass a tanh. The released PyTorch code has none at 256 and 512 pixels; its
             checkpoints need False there.
         aspect: W:H of the images, of which the nearest is made that there is; see `sle_gan.shapes`.
+        classes: names of the classes of a generator that was taught some.
+        class_pictures: how many training pictures each class had: where no class is asked for, they are drawn alike.
 
     Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, H, W, channels) float in (-1, 1). A
     training step calls with `both_scales=True` and gets `(images, small_images)`; the shorter side of the small ones
@@ -88,6 +91,9 @@ class Generator(Network):
 
     `noise` is a list of maps (B, H, W, 1) from N(0, 1), one for each shape in `noise_sizes`. Without
     it the same fixed noise is injected into every image, which makes the images a function of the latents.
+
+    With classes, `labels` says of which class each image is: their numbers, int (B,), or weights of all classes, float
+    (B, classes), of which mixtures come between classes. The class's vector adds to the first maps, behind their norm.
 
     Raises:
         ValueError: for a resolution, width, number of channels or aspect that does not exist.
@@ -107,6 +113,8 @@ class Generator(Network):
         channels: int = 3,
         tanh: bool = True,
         aspect: str = SQUARE,
+        classes: Sequence[str] = (),
+        class_pictures: Sequence[int] = (),
         name: str = "generator",
         **kwargs: Any,
     ):
@@ -119,12 +127,16 @@ class Generator(Network):
         self.output_resolution, self.width, self.latent = output_resolution, width, latent
         self.channels, self.tanh = channels, tanh
         self.start = start_map(aspect)
+        self.classes, self.class_pictures = checked_classes(classes, class_pictures)
         self.small_resolution = min(128, output_resolution // 2)
         self.sizes = [size for size in WIDTHS if 4 < size <= output_resolution]
         self.noise_sizes = [map_size(size, self.start) for size in self.sizes if size in COMPOSED for _ in range(2)]
 
         filters = {size: int(multiple * width) for size, multiple in WIDTHS.items()}
         self.project = SpectralProjection(2 * filters[4], self.start, name="project")
+        if self.classes:
+            self.class_embedding = ClassEmbedding(len(self.classes), latent, name="class_embedding")
+            self.project_class = SpectralProjection(2 * filters[4], self.start, name="project_class")
         self.norm = BatchNorm(name="norm")
         self.up_blocks = {str(size): UpBlock(filters[size], size in COMPOSED, name=f"up_{size}") for size in self.sizes}
         self.excitations = {
@@ -142,6 +154,9 @@ class Generator(Network):
             return
         filters = {size: int(multiple * self.width) for size, multiple in WIDTHS.items()}
         self.project.build((None, self.latent))
+        if self.classes:
+            self.class_embedding.build()
+            self.project_class.build((None, self.latent))
         self.norm.build((None, *self.start, 2 * filters[4]))
         for size in self.sizes:
             self.up_blocks[str(size)].build((None, *map_shape(size // 2, self.start), filters[size // 2]))
@@ -160,12 +175,20 @@ class Generator(Network):
         latents: Any,
         noise: list[Any] | None = None,
         both_scales: bool = False,
+        labels: Any = None,
         training: bool | None = None,
     ) -> Any:
         noises = iter(self.fixed_noise() if noise is None else noise)
         latents = ops.reshape(latents, (-1, self.latent))
-        halves = self.project(latents, training=training, halves=True)
-        maps = {4: gate(*self.norm(halves, training=training))}  # (B, *start, 16 width)
+        halves = self.norm(self.project(latents, training=training, halves=True), training=training)
+        if self.classes:
+            if labels is None:
+                raise ValueError(f"this generator makes {len(self.classes)} classes; give labels")
+            # Behind the norm: before it, the classes' share grows at the cost of the latents', and all pictures of a
+            # class become one.
+            added = self.project_class(self.class_embedding(labels), training=training, halves=True)
+            halves = [x + more for x, more in zip(halves, added)]
+        maps = {4: gate(*halves)}  # (B, *start, 16 width)
         for size in self.sizes:
             pair = (next(noises), next(noises)) if size in COMPOSED else ()
             x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, *map, c)
@@ -203,6 +226,7 @@ class Generator(Network):
         filters = {size: int(multiple * architecture["width"]) for size, multiple in WIDTHS.items()}
         start = start_map(architecture.get("aspect", SQUARE))
         first = read.folded("project", (architecture["latent"], *start, 2 * filters[4]), "norm")
+        classes = _fold_classes(read, first, architecture, (*start, 2 * filters[4]))
         stages: list[tuple[Stage, dict[str, np.ndarray]]] = [(Stage("project", 4, "glu"), first)]
         for size in WIDTHS:
             if 4 < size <= resolution:
@@ -221,9 +245,8 @@ class Generator(Network):
         end = Stage("conv", resolution, "tanh" if architecture["tanh"] else "none")
         stages.append((end, {"kernel": kernel, "bias": np.zeros(channels, np.float32)}))
         read.expect_no_more()
-        return Folded(
-            tuple(dataclasses.replace(stage, start=start) for stage, _ in stages), [arrays for _, arrays in stages]
-        )
+        placed = tuple(dataclasses.replace(stage, start=start) for stage, _ in stages)
+        return Folded(placed, [arrays for _, arrays in stages], classes)
 
     def sample_noise(self, batch_size: int, seed: Any) -> list[Any]:
         """Fresh noise for `batch_size` images, drawn with `keras.random` from `seed`."""
@@ -259,6 +282,7 @@ class Generator(Network):
             "channels": self.channels,
             "tanh": self.tanh,
             **aspect_argument(self.start),
+            **({"classes": list(self.classes), "class_pictures": list(self.class_pictures)} if self.classes else {}),
             "name": self.name,
         }
 
@@ -279,6 +303,26 @@ def fixed_noise(sizes: Iterable[Size]) -> list[np.ndarray]:
     """Noise maps (1, H, W, 1) float32 from N(0, 1), always the same."""
     random = np.random.default_rng(0)
     return [random.standard_normal((1, *sides(size), 1)).astype(np.float32) for size in sizes]
+
+
+def checked_classes(names: Sequence[str], pictures: Sequence[int]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Raises a ValueError unless there are no classes, or some with different names and as many counts."""
+    if len(names) != len(pictures) or len(set(names)) != len(names):
+        raise ValueError(f"expected different classes and the pictures of each; received {names} and {pictures}")
+    return tuple(names), tuple(pictures)
+
+
+def _fold_classes(
+    read: Weights, first: dict[str, np.ndarray], architecture: Mapping[str, Any], maps: tuple[int, ...]
+) -> Classes | None:
+    """The classes, whose vectors follow the latents: `first`, the arrays of the first stage, gets their kernel too."""
+    names, pictures = checked_classes(architecture.get("classes", ()), architecture.get("class_pictures", ()))
+    if not names:
+        return None
+    latent = architecture["latent"]
+    kernel = read.spectral("project_class", latent, *maps)
+    first["kernel"] = np.concatenate([first["kernel"], kernel])
+    return Classes(names, pictures, read("class_embedding/kernel", len(names), latent))
 
 
 def _fold_block(read: Weights, size: int, filters: Mapping[int, int]) -> list[tuple[Stage, dict[str, np.ndarray]]]:

@@ -19,15 +19,28 @@ DISCRIMINATOR_WIDTHS = {512: 1 / 8, 256: 1 / 4, 128: 1 / 2, 64: 1, 32: 2, 16: 4,
 SMALL_WIDTHS = {64: 1 / 2, 32: 1, 16: 2, 8: 4}
 HEAD_WIDTH = 16
 DECODER_FILTERS = {16: 128, 32: 64, 64: 64, 128: 32}
+# How classes are judged: numbers of a class's vector, and channels of the maps that are compared with it.
+EMBEDDED, PROJECTED = 128, 64
 DISCRIMINATOR_EXCITATIONS = {32: 256, 16: 128, 8: 64}
 
 
 def generator(
-    output_resolution: int, width: int, latent: int, channels: int, tanh: bool, aspect: str = SQUARE
+    output_resolution: int,
+    width: int,
+    latent: int,
+    channels: int,
+    tanh: bool,
+    aspect: str = SQUARE,
+    classes: list[str] = [],  # noqa: B006  # never changed
+    class_pictures: list[int] = [],  # noqa: B006
 ) -> Iterator[Kernel]:
-    del tanh
+    del tanh, class_pictures
     filters = _scaled(GENERATOR_WIDTHS, width)
-    yield "project", (latent, *start_map(aspect), 2 * filters[4])
+    start = start_map(aspect)
+    yield "project", (latent, *start, 2 * filters[4])
+    if classes:
+        yield "class_embedding", (len(classes), latent)
+        yield "project_class", (latent, *start, 2 * filters[4])
     for size in filters:
         if 4 < size <= output_resolution:
             yield f"up_{size}/up", (3, 3, filters[size // 2], 2 * filters[size])
@@ -40,7 +53,9 @@ def generator(
     yield "to_small_image", (1, 1, filters[min(128, output_resolution // 2)], channels)
 
 
-def discriminator(input_resolution: int, width: int, channels: int, aspect: str = SQUARE) -> Iterator[Kernel]:
+def discriminator(
+    input_resolution: int, width: int, channels: int, aspect: str = SQUARE, class_count: int = 0
+) -> Iterator[Kernel]:
     start_map(aspect)  # the kernels are those of squares
     filters = _scaled(DISCRIMINATOR_WIDTHS, width)
     first, small = min(256, input_resolution), min(128, input_resolution // 2)
@@ -67,12 +82,23 @@ def discriminator(input_resolution: int, width: int, channels: int, aspect: str 
             yield f"small_{size}/conv", (4, 4, before, count)
             before = count
     yield "to_small_logits", (4, 4, before, 1)
+    if class_count:
+        yield "to_class", (4, 4, HEAD_WIDTH * width, PROJECTED)
+        yield "to_small_class", (4, 4, before, PROJECTED)
+        for name in ("classes", "small_classes"):
+            yield from class_projection(name, class_count)
     for name, source in (("full", filters[8]), ("small", before), ("part", filters[16])):
         for size, count in DECODER_FILTERS.items():
             if size <= small:
                 yield f"decode_{name}/up_{size}/up", (3, 3, source, 2 * count)
                 source = count
         yield f"decode_{name}/to_image", (3, 3, source, channels)
+
+
+def class_projection(name: str, class_count: int) -> Iterator[Kernel]:
+    """Of a `sle_gan.models.classes.ClassProjection`."""
+    yield f"{name}/embedding", (class_count, EMBEDDED)
+    yield f"{name}/dense", (EMBEDDED, PROJECTED)
 
 
 def _excitation(size: int, low: int, high: int) -> Iterator[Kernel]:

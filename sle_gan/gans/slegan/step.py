@@ -27,20 +27,21 @@ class SLEGANStep(LatentGAN):
     reconstruction_loss: Callable[[Any, Any], Any]
 
     def train_step(self, batch: engine.Batch, random: engine.RandomStream) -> dict[str, Any]:
-        (images,) = batch  # x, uint8 (B, H, W, C)
+        images, *labels = batch  # x, uint8 (B, H, W, C), and with --labels the class of each, int32 (B,)
         self.begin_step(random)  # one power iteration for each spectral kernel of D and G (code: spectral_norm)
-        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random)  # G(z), computed once
+        fakes, pull_generator = self.differentiable_fakes(images.shape[0], random, *labels)  # G(z), once
         constants = [ops.stop_gradient(fake) for fake in fakes]
-        d_losses = self.update_discriminator(images, constants, random)  # first D, by Adam (code: train_d)
-        g_losses = self.update_generator(images, fakes, pull_generator, random)  # then G, through that D (code)
+        d_losses = self.update_discriminator(images, constants, random, *labels)  # first D, by Adam (code: train_d)
+        g_losses = self.update_generator(images, fakes, pull_generator, random, *labels)  # then G, through that D
         self.end_step(random)  # last the average of G (code: avg_param_G)
         return {**g_losses, **d_losses}
 
-    def generate_fakes(self, batch_size: int, random: engine.RandomStream) -> list[Any]:
+    def generate_fakes(self, batch_size: int, random: engine.RandomStream, labels: Any = None) -> list[Any]:
         latents = self.draw_latents(batch_size, random)  # z from N(0, 1) (code)
         noise = self.generator.sample_noise(batch_size, random.fold("noise"))  # injected in the longer blocks (code)
         with constant_singular_vectors():
-            scales = self.generator(latents, noise=noise, both_scales=True, training=True)  # G(z) at two sizes (3.1)
+            # G(z) at two sizes (3.1)
+            scales = self.generator(latents, noise=noise, both_scales=True, labels=labels, training=True)
         return self.augment(list(scales), random.fold("augment fake"))  # DiffAugment (code: DiffAugment)
 
     def prepare_real(self, images: Any, random: engine.RandomStream) -> Any:
@@ -49,14 +50,16 @@ class SLEGANStep(LatentGAN):
     def discriminator_losses(self) -> Sequence[LossPart]:
         return self.real_losses, self.fake_losses  # D minimises their sum (3.2)
 
-    def real_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+    def real_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> DiscriminatorLosses:
         del fakes
         real = self.prepare_real(images, random)
         offset: Any = self.discriminator.centre  # which 8x8 of the 16x16 map the part decoder redraws: the middle
         if self.config.crop == "random":
             offset = self.random_offset(random.fold("crop"))  # anywhere (3.2)
         with constant_singular_vectors():
-            seen = self.discriminator(real, reconstruct=True, part_offset=offset, training=True)
+            seen = self.discriminator(real, reconstruct=True, part_offset=offset, labels=labels, training=True)
         targets = {"full": real, "small": real, "part": crop_part(real, offset)}  # I and I_part (3.2)
         size = self.discriminator.small_resolution
         margins = self.margins(images, random.fold("real"))
@@ -67,9 +70,11 @@ class SLEGANStep(LatentGAN):
         }
         return DiscriminatorLosses({**hinge, **reconstructions}, real=[seen["logits"]])
 
-    def fake_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> DiscriminatorLosses:
+    def fake_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> DiscriminatorLosses:
         with constant_singular_vectors():
-            logits = self.discriminator(*fakes, training=True)
+            logits = self.discriminator(*fakes, labels=labels, training=True)
         loss = losses.hinge_fake(logits, self.margins(images, random.fold("fake")))  # max(0, m + D(G(z))) (3.2)
         return DiscriminatorLosses({"fake": loss}, fake=[logits])
 
@@ -84,7 +89,10 @@ class SLEGANStep(LatentGAN):
         shape = (images.shape[0], self.discriminator.logit_count)
         return losses.random_margins(shape, seed)  # m from U(0.8, 1), not 1 (code: train_d)
 
-    def generator_losses(self, images: Any, fakes: list[Any], random: engine.RandomStream) -> dict[str, Any]:
+    def generator_losses(
+        self, images: Any, fakes: list[Any], random: engine.RandomStream, labels: Any = None
+    ) -> dict[str, Any]:
         del images, random
         with constant_singular_vectors():
-            return {"generator": losses.hinge_generator(self.discriminator(*fakes, training=True))}  # -D(G(z)) (3.2)
+            logits = self.discriminator(*fakes, labels=labels, training=True)
+        return {"generator": losses.hinge_generator(logits)}  # -D(G(z)) (3.2)

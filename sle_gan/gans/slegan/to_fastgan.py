@@ -94,6 +94,8 @@ def _modules(converted: Converted) -> list[Module]:
     aspect = converted.architecture.get("aspect", SQUARE)
     if aspect != SQUARE:
         raise UserError(f"FastGAN's networks are for squares; this one is of the aspect {aspect}")
+    if converted.architecture.get("classes") or converted.architecture.get("class_count"):
+        raise UserError("FastGAN's networks know no classes, and these were taught some; there is no such checkpoint")
     return names.modules_of(converted.network, resolution)
 
 
