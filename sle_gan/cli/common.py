@@ -202,7 +202,7 @@ REFERENCES = (
     "a run, one of its checkpoints, a weights file (.h5), a PyTorch checkpoint, a shared model's folder, or a "
     "repository on a hub, user/name or user/name@revision"
 )
-ENGINES = ("tensorflow", "jax")
+ENGINES = ("tensorflow", "jax", "torch")
 
 
 def add_engine_flag(parser: Any) -> None:
@@ -210,7 +210,7 @@ def add_engine_flag(parser: Any) -> None:
         "--engine",
         choices=ENGINES,
         default=os.environ.get("KERAS_BACKEND", "tensorflow"),
-        help="what computes: tensorflow or jax (default: $KERAS_BACKEND, else tensorflow)",
+        help="what computes: tensorflow, jax or torch (default: $KERAS_BACKEND, else tensorflow)",
     )
 
 

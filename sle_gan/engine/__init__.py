@@ -1,4 +1,4 @@
-"""The only package that imports TensorFlow or JAX.
+"""The only package that imports TensorFlow, JAX or PyTorch to compute.
 
 Everything else is written with `keras` and the functions named here; `KERAS_BACKEND` (or
 `~/.keras/keras.json`) chooses the implementation when this package is first imported.
@@ -11,8 +11,9 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `compile_inference` | a network's forward pass, compiled |
 | `compile_function` | a function of arrays alone, compiled |
 | `full_precision` | float32 products without TF32, for numbers that are compared with others' |
+| `custom_gradient` | a function of tensors with a faster gradient of its own, where the engine can use one |
 | `fused` | elementwise operations as one loop, within a compiled function |
-| `name` | `tensorflow` or `jax` |
+| `name` | `tensorflow`, `jax` or `torch` |
 | `save_model` | writes a function of arrays and latents as a SavedModel |
 | `to_device` | copies an array to the device, as a tensor |
 | `on_cpu` | whether the CPU computes, as there is no GPU |
@@ -40,9 +41,11 @@ if keras.config.backend() == "tensorflow":
     from sle_gan.engine import tensorflow as _engine
 elif keras.config.backend() == "jax":
     from sle_gan.engine import jax as _engine
+elif keras.config.backend() == "torch":
+    from sle_gan.engine import torch as _engine
 else:
     raise UserError(
-        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow' and 'jax': "
+        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow', 'jax' and 'torch': "
         "set KERAS_BACKEND to one of them"
     )
 
@@ -56,6 +59,7 @@ join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 compile_function = _engine.compile_function
+custom_gradient = _engine.custom_gradient
 full_precision = _engine.full_precision
 fused = _engine.fused
 on_cpu = _engine.on_cpu
@@ -85,6 +89,7 @@ __all__ = [
     "batch_norm",
     "compile_function",
     "compile_inference",
+    "custom_gradient",
     "full_precision",
     "fused",
     "instance_norm",

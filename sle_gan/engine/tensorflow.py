@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from sle_gan.engine import nvidia
 from sle_gan.engine.adam import ConditionalAdam
@@ -79,6 +80,9 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         return gradients[: len(values)], gradients[len(values) :]
 
     return outputs, pullback
+
+
+custom_gradient = ops.custom_gradient
 
 
 def replica_count() -> int:

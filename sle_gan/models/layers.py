@@ -258,7 +258,7 @@ def gated_linear_unit(x: Any) -> Any:
     return gate(*ops.split(x, 2, axis=-1))
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def gate(values: Any, gates: Any) -> Any:
     """values * sigmoid(gates), of one shape.
 

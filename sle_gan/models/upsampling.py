@@ -89,7 +89,7 @@ def sum_box(x: Any) -> Any:
     return x[:, :, 1:] + x[:, :, :-1]
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def _box_mean(x: Any) -> Any:
     """Mean of every 2x2 neighbours: (B, H + 1, W + 1, C) -> (B, H, W, C).
 
@@ -107,7 +107,7 @@ def _taps(x: Any, kernel: Any) -> Any:
     return _add_taps(x, ops.reshape(kernel, (9, *kernel.shape[2:])))
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def _add_taps(x: Any, matrices: Any) -> Any:
     (height, width, channels), filters = x.shape[1:], matrices.shape[-1]
     pixels = ops.reshape(x, (1, -1, channels))
