@@ -19,6 +19,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
+| `conv`, `conv_transpose`, `average_pool` | as `keras.ops` has them, of maps NHWC |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Batch` | the images of a step |
@@ -65,6 +66,9 @@ fused = _engine.fused
 on_cpu = _engine.on_cpu
 on_tensorflow_cpu = _engine.on_tensorflow_cpu
 to_device = _engine.to_device
+average_pool = _engine.average_pool
+conv = _engine.conv
+conv_transpose = _engine.conv_transpose
 batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
 instance_norm = _engine.instance_norm
@@ -86,9 +90,12 @@ __all__ = [
     "after",
     "all_gather",
     "assign_rows",
+    "average_pool",
     "batch_norm",
     "compile_function",
     "compile_inference",
+    "conv",
+    "conv_transpose",
     "custom_gradient",
     "full_precision",
     "fused",

@@ -55,6 +55,8 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
     return outputs, pullback
 
 
+# Keras's own are as good as any.
+conv, conv_transpose, average_pool = ops.conv, ops.conv_transpose, ops.average_pool
 custom_gradient = ops.custom_gradient
 
 

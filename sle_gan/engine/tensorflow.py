@@ -82,6 +82,8 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
     return outputs, pullback
 
 
+# Keras's own are as good as any.
+conv, conv_transpose, average_pool = ops.conv, ops.conv_transpose, ops.average_pool
 custom_gradient = ops.custom_gradient
 
 
@@ -258,7 +260,7 @@ def _share_one_arena() -> None:
     pieces are none of malloc's. Generating alone, whose graphs are small, takes 0.09 GB more with it, and goes without.
     """
     arena_max = -8  # mallopt(3)
-    with contextlib.suppress(AttributeError, OSError):  # glibc alone has it
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has it
         ctypes.CDLL(None).mallopt(arena_max, 1)
 
 

@@ -67,9 +67,7 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         if pairs and differentiable:
             again = _DIFFERENTIATED.get()
             ys, dys = zip(*pairs)
-            found = iter(
-                torch.autograd.grad(ys, differentiable, dys, create_graph=again, materialize_grads=True)
-            )
+            found = iter(torch.autograd.grad(ys, differentiable, dys, create_graph=again, materialize_grads=True))
         gradients = [next(found, None) if x.requires_grad else None for x in wanted]
         gradients = [torch.zeros_like(x) if dx is None else dx for x, dx in zip(wanted, gradients)]
         return gradients[: len(values)], gradients[len(values) :]
@@ -78,8 +76,8 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
 
 
 def _starting_point(x: torch.Tensor, within: bool) -> torch.Tensor:
-    """A tensor of the same numbers that gradients are taken with respect to; apart from its origin unless `within`."""
-    if within:
+    """The same numbers, to take gradients with respect to; still those of `x` for a `vjp` around the present one."""
+    if within and x.requires_grad:
         return x.view_as(x)
     return x.detach().requires_grad_(x.is_floating_point())
 
@@ -196,6 +194,43 @@ def _nchw(x: torch.Tensor) -> torch.Tensor:
 
 def _nhwc(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 2, 3, 1)
+
+
+def conv(x: Any, kernel: Any, strides: int = 1, padding: str = "valid") -> Any:
+    """`keras.ops.conv` of maps NHWC and a kernel (height, width, C / groups, F), without copies of the maps.
+
+    Keras's own copies them twice, and in float64 it has no gradient.
+    """
+    x, kernel = _nchw(ops.convert_to_tensor(x)), ops.convert_to_tensor(kernel).permute(3, 2, 0, 1).contiguous()
+    pads = [(0, 0), (0, 0)]
+    if padding == "same":
+        totals = [max(0, (-(-n // strides) - 1) * strides + k - n) for n, k in zip(x.shape[2:], kernel.shape[2:])]
+        pads = [(total // 2, total - total // 2) for total in totals]
+    if any(before != behind for before, behind in pads):
+        x = functional.pad(x, [*pads[1], *pads[0]])
+        pads = [(0, 0), (0, 0)]
+    both = pads[0][0], pads[1][0]
+    return _nhwc(functional.conv2d(x, kernel, None, strides, both, groups=x.shape[1] // kernel.shape[1]))
+
+
+def conv_transpose(x: Any, kernel: Any, strides: int = 1, padding: str = "valid") -> Any:
+    """`keras.ops.conv_transpose` of maps NHWC and a kernel (k, k, F, C), likewise.
+
+    Args:
+        strides: k at most.
+        padding: with "same", k - strides is even.
+    """
+    kernel = ops.convert_to_tensor(kernel).permute(3, 2, 0, 1).contiguous()
+    beyond = kernel.shape[-1] - strides
+    crop = beyond // 2 if padding == "same" else 0
+    if beyond < 0 or (padding == "same" and beyond % 2):
+        raise ValueError(f"a kernel of {kernel.shape[-1]} with strides of {strides} and padding {padding!r}")
+    return _nhwc(functional.conv_transpose2d(_nchw(ops.convert_to_tensor(x)), kernel, None, strides, crop))
+
+
+def average_pool(x: Any, size: int, strides: int) -> Any:
+    """`keras.ops.average_pool` of maps NHWC without padding, likewise."""
+    return _nhwc(functional.avg_pool2d(_nchw(ops.convert_to_tensor(x)), size, strides))
 
 
 def leaky_relu(x: Any, slope: float) -> Any:
@@ -358,8 +393,11 @@ class Devices:
                         tensors = tuple(images[indices.long()] for images, indices in zip(whole, tensors))
                     logs = step(tensors, RandomStream(seed, number * parts + part, step=number))
                     names = list(logs)
-                    rows.append(torch.stack([ops.cast(value, keras.config.floatx()) for value in logs.values()])
-                                if logs else torch.zeros(0))
+                    rows.append(
+                        torch.stack([ops.cast(value, keras.config.floatx()) for value in logs.values()])
+                        if logs
+                        else torch.zeros(0)
+                    )
                 columns = torch.stack(rows).cpu().tolist()
             return [dict(zip(names, row)) for row in columns]
 

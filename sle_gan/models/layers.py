@@ -144,7 +144,7 @@ class SpectralConv2D(SpectralLayer):
         self.add_spectral_kernel((self.kernel_size, self.kernel_size, _channels(input_shape), self.filters))
 
     def convolve(self, x: Any, kernel: Any) -> Any:
-        return ops.conv(x, kernel, self.strides, self.padding)
+        return engine.conv(x, kernel, self.strides, self.padding)
 
 
 class SpectralUpConv2D(SpectralLayer):
@@ -177,6 +177,20 @@ class SpectralProjection(SpectralLayer):
     def convolve(self, x: Any, kernel: Any) -> Any:
         flat = ops.matmul(x, ops.reshape(kernel, (kernel.shape[0], -1)))
         return ops.reshape(flat, (-1, 4, 4, self.filters))
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras's, of square kernels and strides, computed by the engine's convolution."""
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        return engine.conv(inputs, ops.convert_to_tensor(kernel), self.strides[0], self.padding)
+
+
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Likewise; no bias and no activation."""
+
+    def call(self, inputs: Any) -> Any:
+        return engine.conv_transpose(inputs, ops.convert_to_tensor(self.kernel), self.strides[0], self.padding)
 
 
 class BatchNorm(keras.layers.Layer):
@@ -285,7 +299,7 @@ def leaky_relu(x: Any) -> Any:
 def pool_to(x: Any, size: int) -> Any:
     """Average pooling to size x size: adaptive pooling where the size divides the map's, as ours do."""
     window = x.shape[1] // size
-    return x if window == 1 else ops.average_pool(x, window, window)
+    return x if window == 1 else engine.average_pool(x, window, window)
 
 
 def downsample_nearest(x: Any, size: int) -> Any:
