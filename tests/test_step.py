@@ -51,7 +51,7 @@ def test_many_steps_in_a_call_and_resident_images_change_no_bit() -> None:
 
 def test_one_program_makes_any_number_of_steps(any_devices: engine.Devices) -> None:
     """A resumed run begins between two intervals, and a run may end anywhere: nothing is compiled a second time."""
-    traced, count = [], keras.Variable(np.int32(0))
+    traced, count = [], keras.Variable(np.int32(0), trainable=False)
 
     def step(batch: Any, random: engine.RandomStream) -> dict[str, Any]:
         traced.append(None)
