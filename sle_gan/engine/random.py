@@ -44,7 +44,7 @@ class RandomStream(keras.random.SeedGenerator):
         return RandomStream(self.seed, self.position // self.replicas, f"{self.name}/{name}", self.step)
 
     def next(self, ordered: bool = True) -> Any:
-        """Seed of the next draw, two words as the engine wants them: an int32 or uint32 tensor, or an array of the host."""
+        """Seed of the next draw, two words as the engine wants them: a tensor of integers, or an array of the host."""
         del ordered
         backend = keras.config.backend()
         # On PyTorch the host draws, by Keras from the sum of both words: the position has to be in the hash as well.
