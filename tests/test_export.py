@@ -96,7 +96,8 @@ def test_export_refuses_in_one_line(tmp_path: Path) -> None:
     command = ("generate", "--weights", tmp_path / "a.h5", "--export")
     assert_refused(run_command(*command, "tflite", "--output", tmp_path / "a"), "'tflite'", "saved_model, onnx")
     assert_refused(run_command(*command, "onnx"), "--output PATH")
-    assert_refused(run_command(*command, "saved_model", "--output", tmp_path), str(tmp_path), "exists")
+    there = (*command, "saved_model", "--output", tmp_path, "--engine", "tensorflow")
+    assert_refused(run_command(*there), str(tmp_path), "exists")
     assert_refused(
         run_command(*command, "saved_model", "--output", tmp_path / "m", "--engine", "jax"), "--engine tensorflow"
     )
