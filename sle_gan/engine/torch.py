@@ -306,8 +306,9 @@ def instance_norm(x: Any, epsilon: float) -> Any:
 def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], decay: Any) -> None:
     """average <- decay * average + (1 - decay) * variable, for pairs (average, variable)."""
     with torch.no_grad():
+        share = 1.0 - ops.convert_to_tensor(decay, keras.config.floatx())  # on the device: nobody waits for its value
         for average, variable in pairs:
-            average.value.lerp_(variable.value, torch.as_tensor(1.0 - decay, dtype=variable.value.dtype))
+            average.value.lerp_(variable.value, share)
 
 
 def join_workers(addresses: Sequence[str], process: int) -> None:
