@@ -111,7 +111,7 @@ def measure_run(arguments: argparse.Namespace, plan: dict[str, Any], folder: Pat
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=("tensorflow", "jax"), default="jax")
+    parser.add_argument("--engine", choices=("tensorflow", "jax", "torch"), default="jax")
     parser.add_argument("--data-folder", help="pictures of the whole run, such as flowers17; none: no whole run")
     parser.add_argument("--output-folder", default="gpu_benchmark")
     parser.add_argument("--against", metavar="COMMAND", help="another program; see training.py")

@@ -158,6 +158,10 @@ def _device_memory_gb() -> float | None:
 
         stats = jax.devices()[0].memory_stats() or {}
         return stats["peak_bytes_in_use"] / 1e9 if "peak_bytes_in_use" in stats else None
+    if keras.config.backend() == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else None
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
@@ -200,7 +204,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     several: dict[str, Any] = {"nargs": "+", "help": "one or more"}
     parser.add_argument("--model", choices=models(), default=["slegan"], **several)
-    parser.add_argument("--engine", choices=("tensorflow", "jax"), default=["tensorflow"], **several)
+    parser.add_argument("--engine", choices=("tensorflow", "jax", "torch"), default=["tensorflow"], **several)
     parser.add_argument("--resolution", type=int, default=[256], **several)
     parser.add_argument("--batch-size", type=int, default=[8], **several)
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default=["float32"], **several)

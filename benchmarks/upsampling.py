@@ -39,7 +39,7 @@ def make_step(form: str, x: Any, kernel: Any) -> Callable[[], Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=("tensorflow", "jax"), default="tensorflow")
+    parser.add_argument("--engine", choices=("tensorflow", "jax", "torch"), default="tensorflow")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--up-to", type=int, default=128, help="the largest map")

@@ -41,6 +41,18 @@ def memory_is_given_back() -> Iterator[None]:
         ctypes.CDLL(None).malloc_trim(0)  # the C library keeps what was freed, a gigabyte of it
 
 
+@pytest.fixture(autouse=True)
+def values_without_gradients() -> Iterator[None]:
+    """On PyTorch a network's outputs are arrays to NumPy only without what autograd adds; `engine.vjp` turns it on."""
+    if os.environ.get("KERAS_BACKEND") != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_folder() -> Path:
     """The folder with real pictures and other implementations' numbers, beside the checkout."""

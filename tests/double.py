@@ -16,9 +16,9 @@ from keras import ops
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Within it everything is computed in float64, on either engine."""
+    """Within it everything is computed in float64, on any engine."""
     before = keras.config.floatx(), keras.config.dtype_policy()
-    _let_jax_have_float64(True)
+    _let_have_float64(True)
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     try:
@@ -29,17 +29,20 @@ def double_precision() -> Iterator[None]:
     finally:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
-        _let_jax_have_float64(False)
+        _let_have_float64(False)
 
 
-def _let_jax_have_float64(on: bool) -> None:
-    if keras.config.backend() != "jax":
+def _let_have_float64(on: bool) -> None:
+    backend = keras.config.backend()
+    if backend == "tensorflow":
         return
-    import jax
     from keras.src.backend.common import dtypes
 
-    jax.config.update("jax_enable_x64", on)
-    # Keras's table of result types says that JAX has none: means and tanh would be float32.
+    if backend == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", on)
+    # Keras's table of result types says that only TensorFlow has one: means and tanh would be float32.
     dtypes.BIT64_TO_BIT32_DTYPE["float64"] = "float64" if on else "float32"
 
 

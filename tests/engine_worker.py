@@ -39,6 +39,8 @@ def logical_devices(count: int) -> Devices:
 
         jax.config.update("jax_num_cpu_devices", count)
         return Devices()
+    if keras.config.backend() == "torch":
+        return Devices(count)
     import tensorflow as tf
 
     logical = [tf.config.LogicalDeviceConfiguration()] * count

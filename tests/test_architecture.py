@@ -83,7 +83,7 @@ def test_what_a_gan_says_about_itself_needs_no_backend() -> None:
     code = (
         "import sys; from sle_gan.gans import GANS; from sle_gan.kernels import arguments\n"
         "names = [name for each in GANS.values() for name in each.networks]; [arguments(name) for name in names]\n"
-        "print(*names); sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax')))"
+        "print(*names); sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'jax', 'torch')))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0 and "DCGANGenerator" in result.stdout, result.stderr
@@ -153,7 +153,7 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
 
 def test_data_needs_no_backend() -> None:
     for path in (PACKAGE / "data").rglob("*.py"):
-        assert not {name.split(".")[0] for name in imports(path)} & {"keras", "tensorflow", "jax"}
+        assert not {name.split(".")[0] for name in imports(path)} & {"keras", "tensorflow", "jax", "torch"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -174,16 +174,17 @@ def test_help_answers_at_once(name: str) -> None:
 
 
 def test_the_package_imports_no_backend() -> None:
-    code = "import sys, sle_gan; dir(sle_gan); sys.exit(any(m in sys.modules for m in ('keras', 'tensorflow', 'jax')))"
+    backends = ("keras", "tensorflow", "jax", "torch")
+    code = f"import sys, sle_gan; dir(sle_gan); sys.exit(any(m in sys.modules for m in {backends}))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("engine", ("tensorflow", "jax"))
+@pytest.mark.parametrize("engine", ("tensorflow", "jax", "torch"))
 def test_commands_import_one_engine_and_no_plotting(engine: str) -> None:
     pytest.importorskip(engine)
     code = (
         f"import sys; from sle_gan.cli.common import import_backend; import_backend({engine!r})\n"
-        "print(*sorted({'tensorflow', 'jax', 'matplotlib'} & set(sys.modules)))\n"
+        "print(*sorted({'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)))\n"
         "import matplotlib.pyplot"  # what was hidden can be imported afterwards
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)

@@ -18,13 +18,17 @@ from helpers import REPOSITORY, SHARED, TINY, assert_refused
 import sle_gan
 
 # Each engine, and what is absent beside it.
-ENVIRONMENTS = [("tensorflow", ("jax", "jaxlib", "torch")), ("jax", ("tensorflow", "torch"))]
+ENVIRONMENTS = [
+    ("tensorflow", ("jax", "jaxlib", "torch")),
+    ("jax", ("tensorflow", "torch")),
+    ("torch", ("tensorflow", "jax", "jaxlib")),
+]
 # A module that is None in sys.modules can neither be imported nor found.
 WITHOUT = "import sys; sys.path.insert(0, {repository!r}); sys.modules.update(dict.fromkeys({absent!r}));"
 IMPORT_ALL = """
 import importlib, pkgutil, sle_gan
 for module in pkgutil.walk_packages(sle_gan.__path__, "sle_gan."):
-    if not module.name.startswith("sle_gan.engine." + other):  # its parts too
+    if not module.name.startswith(others):  # their parts too
         importlib.import_module(module.name)
 for name in sle_gan.__all__:
     getattr(sle_gan, name)
@@ -51,9 +55,10 @@ def need(engine: str) -> None:
 
 
 @pytest.mark.parametrize(("engine", "absent"), ENVIRONMENTS)
-def test_every_module_imports_without_the_other_engine(engine: str, absent: tuple[str, ...]) -> None:
+def test_every_module_imports_without_the_other_engines(engine: str, absent: tuple[str, ...]) -> None:
     need(engine)
-    result = run_without(absent, f"other = {absent[0]!r}\n{IMPORT_ALL}", KERAS_BACKEND=engine)
+    others = tuple(f"sle_gan.engine.{name}" for name in absent)
+    result = run_without(absent, f"others = {others!r}\n{IMPORT_ALL}", KERAS_BACKEND=engine)
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -68,10 +73,10 @@ def test_training_needs_no_other_engine(engine: str, absent: tuple[str, ...], pi
 
 def test_an_engine_that_is_not_installed_is_named_with_what_to_do(pictures: Path, tmp_path: Path) -> None:
     train = ("--data-folder", pictures, "--output-folder", tmp_path)
-    both = ("tensorflow", "jax")
-    for engine in both:
+    engines = ("tensorflow", "jax", "torch")
+    for engine in engines:
         script = (COMMAND, "train", "--engine", engine, *train)
-        assert_refused(run_without(both, *script), f"--engine {engine}", f"pip install {engine}")
+        assert_refused(run_without(engines, *script), f"--engine {engine}", f"pip install {engine}")
     need("jax")
     result = run_without(("tensorflow",), COMMAND, "train", *train)
     assert_refused(result, "pip install tensorflow", "--engine jax, which is")
@@ -102,11 +107,16 @@ def test_the_extras_bring_what_the_requirement_files_do() -> None:
     """A clone that is not installed has the same packages as one that is."""
     tomllib = pytest.importorskip("tomllib")
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for engine, file in (("tensorflow", "requirements.txt"), ("jax", "requirements-jax.txt")):
+    for engine, file in (
+        ("tensorflow", "requirements.txt"),
+        ("jax", "requirements-jax.txt"),
+        ("torch", "requirements-torch.txt"),
+    ):
         lines = [line.partition("#")[0].strip() for line in (REPOSITORY / file).read_text().splitlines()]
-        assert sorted(filter(None, lines)) == sorted(["-r requirements-core.txt", extras[engine][0], *extras["logs"]])
-    for engine in ("tensorflow", "gpu", "jax"):
-        assert extras[engine][1:] == ["sle-gan[logs]"]
+        own = [each for each in extras[engine] if each != "sle-gan[logs]"]
+        assert sorted(filter(None, lines)) == sorted(["-r requirements-core.txt", *own, *extras["logs"]])
+    for engine in ("tensorflow", "gpu", "jax", "torch"):
+        assert extras[engine][-1] == "sle-gan[logs]"
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
         ("sle-gan tr", {"train", "translate"}),
         ("sle-gan tiles --o", {"--output-folder"}),
         ("sle-gan evaluate ne", {"neighbours"}),
-        ("sle-gan train --engine ", {"tensorflow", "jax"}),
+        ("sle-gan train --engine ", {"tensorflow", "jax", "torch"}),
     ],
 )
 def test_the_shell_completes(line: str, offered: set[str], tmp_path: Path) -> None:

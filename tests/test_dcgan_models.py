@@ -101,7 +101,8 @@ def test_gradients_equal_the_tutorials() -> None:
     give_to_torch(generator, torch_generator)
     give_to_torch(discriminator, torch_discriminator)
     latents = draw(6, 12)
-    torch_discriminator(torch_generator(torch.from_numpy(latents[:, :, None, None]))).mean().backward()
+    with torch.enable_grad():
+        torch_discriminator(torch_generator(torch.from_numpy(latents[:, :, None, None]))).mean().backward()
     loss, pull = engine.vjp(
         lambda: ops.mean(discriminator(generator(latents, training=True), training=True)),
         generator.trainable_variables,

@@ -42,7 +42,7 @@ def test_reconstruction_losses_are_means() -> None:
 
 def test_perceptual_loss_compares_directions_of_features() -> None:
     loss = losses.perceptual(lambda images: [images, 2 * images])
-    a = np.array([3.0, 4.0], np.float32).reshape(1, 1, 1, 2)
+    a = ops.convert_to_tensor(np.array([3.0, 4.0], np.float32).reshape(1, 1, 1, 2))
     assert float(loss(a, 10 * a)) == pytest.approx(0.0, abs=1e-6)
-    orthogonal = np.array([4.0, -3.0], np.float32).reshape(1, 1, 1, 2)
+    orthogonal = ops.convert_to_tensor(np.array([4.0, -3.0], np.float32).reshape(1, 1, 1, 2))
     assert float(loss(a, orthogonal)) == pytest.approx(4.0, rel=1e-5)  # |e1 - e2|^2 = 2 in both maps

@@ -45,6 +45,7 @@ def test_every_form_equals_upsampling_and_convolution(
         (False, False, {4: "plain", 8: "transposed", 128: "transposed"}),
     ],
 )
+@pytest.mark.skipif(engine.name == "torch", reason="PyTorch's CPU has forms of its own")
 def test_the_form_is_chosen_by_size_and_device(
     monkeypatch: pytest.MonkeyPatch, on_cpu: bool, on_tensorflow_cpu: bool, forms: dict[int, str]
 ) -> None:

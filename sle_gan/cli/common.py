@@ -202,7 +202,13 @@ REFERENCES = (
     "a run, one of its checkpoints, a weights file (.h5), a PyTorch checkpoint, a shared model's folder, or a "
     "repository on a hub, user/name or user/name@revision"
 )
-ENGINES = ("tensorflow", "jax")
+ENGINES = ("tensorflow", "jax", "torch")
+# What Keras or an engine would import beside it.
+_NOT_NEEDED = {
+    "tensorflow": ("jax", "jaxlib"),
+    "jax": ("tensorflow",),
+    "torch": ("tensorflow", "jax", "jaxlib"),
+}
 
 
 def add_engine_flag(parser: Any) -> None:
@@ -210,7 +216,7 @@ def add_engine_flag(parser: Any) -> None:
         "--engine",
         choices=ENGINES,
         default=os.environ.get("KERAS_BACKEND", "tensorflow"),
-        help="what computes: tensorflow or jax (default: $KERAS_BACKEND, else tensorflow)",
+        help="what computes: tensorflow, jax or torch (default: $KERAS_BACKEND, else tensorflow)",
     )
 
 
@@ -262,6 +268,10 @@ def import_backend(engine: str) -> None:
         raise UserError(f"--engine {engine}: {engine} is not installed; pip install {engine}{way}")
     os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if engine == "torch":
+        # Its threads would wait for each other by spinning: beside other work on the cores a step takes ten times as
+        # long then.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as notices:
@@ -269,7 +279,7 @@ def import_backend(engine: str) -> None:
             os.dup2(notices.fileno(), 2)
             with (
                 _some_home(),
-                _hidden("matplotlib", *(["jax", "jaxlib"] if engine == "tensorflow" else ["tensorflow"])),
+                _hidden("matplotlib", *_NOT_NEEDED[engine]),
             ):
                 importlib.import_module("sle_gan.engine")
         except BaseException:

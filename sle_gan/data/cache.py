@@ -87,7 +87,7 @@ def release_pages(images: np.ndarray) -> None:
     Without it all images that were ever looked at count as the process's own memory. Does nothing to other arrays.
     """
     mapping = getattr(images, "_mmap", None)
-    if mapping is not None:
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
         mapping.madvise(mmap.MADV_DONTNEED)
 
 

@@ -19,7 +19,7 @@ def worker_count(workers: int | None) -> int:
         if workers < 1:
             raise UserError(f"workers {workers!r}: expected a positive number, or None for one each CPU")
         return workers
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
     return min(_MAX_WORKERS, os.cpu_count() or 1)
 

@@ -1,4 +1,4 @@
-"""The only package that imports TensorFlow or JAX.
+"""The only package that imports TensorFlow, JAX or PyTorch to compute.
 
 Everything else is written with `keras` and the functions named here; `KERAS_BACKEND` (or
 `~/.keras/keras.json`) chooses the implementation when this package is first imported.
@@ -11,13 +11,15 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `compile_inference` | a network's forward pass, compiled |
 | `compile_function` | a function of arrays alone, compiled |
 | `full_precision` | float32 products without TF32, for numbers that are compared with others' |
+| `custom_gradient` | a function of tensors with a faster gradient of its own, where the engine can use one |
 | `fused` | elementwise operations as one loop, within a compiled function |
-| `name` | `tensorflow` or `jax` |
+| `name` | `tensorflow`, `jax` or `torch` |
 | `save_model` | writes a function of arrays and latents as a SavedModel |
 | `to_device` | copies an array to the device, as a tensor |
 | `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
+| `conv`, `conv_transpose`, `average_pool` | as `keras.ops` has them, of maps NHWC |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
 | `leaky_relu` | LeakyReLU that keeps no more than it must for its gradient |
 | `Batch` | the images of a step |
@@ -40,9 +42,11 @@ if keras.config.backend() == "tensorflow":
     from sle_gan.engine import tensorflow as _engine
 elif keras.config.backend() == "jax":
     from sle_gan.engine import jax as _engine
+elif keras.config.backend() == "torch":
+    from sle_gan.engine import torch as _engine
 else:
     raise UserError(
-        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow' and 'jax': "
+        f"the Keras backend is {keras.config.backend()!r}, but SLE-GAN runs on 'tensorflow', 'jax' and 'torch': "
         "set KERAS_BACKEND to one of them"
     )
 
@@ -56,11 +60,15 @@ join_workers = _engine.join_workers
 vjp = _engine.vjp
 compile_inference = _engine.compile_inference
 compile_function = _engine.compile_function
+custom_gradient = _engine.custom_gradient
 full_precision = _engine.full_precision
 fused = _engine.fused
 on_cpu = _engine.on_cpu
 on_tensorflow_cpu = _engine.on_tensorflow_cpu
 to_device = _engine.to_device
+average_pool = _engine.average_pool
+conv = _engine.conv
+conv_transpose = _engine.conv_transpose
 batch_norm = _engine.batch_norm
 leaky_relu = _engine.leaky_relu
 instance_norm = _engine.instance_norm
@@ -82,9 +90,13 @@ __all__ = [
     "after",
     "all_gather",
     "assign_rows",
+    "average_pool",
     "batch_norm",
     "compile_function",
     "compile_inference",
+    "conv",
+    "conv_transpose",
+    "custom_gradient",
     "full_precision",
     "fused",
     "instance_norm",

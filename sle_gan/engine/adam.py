@@ -1,4 +1,4 @@
-"""What both engines' Adam has in common."""
+"""What the engines' Adams have in common."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ConditionalAdam(keras.optimizers.Adam):
     """Adam that can leave a step out without a branch, which neither a replica nor a stateless scope could take.
 
     `applied` is None, or a scalar boolean tensor while `apply_where` runs: where it is false, the engine's
-    `update_step` has a rate of 0 and betas of 1, which change no bit of a finite number.
+    update changes no bit of a finite number.
     """
 
     applied: Any = None

@@ -1,4 +1,4 @@
-"""How both engines cut a row of steps into calls of one compiled program."""
+"""How the engines cut a row of steps into calls of one compiled program."""
 
 from __future__ import annotations
 

@@ -15,33 +15,18 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
+from keras import ops
 
 from sle_gan.engine import nvidia
 from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
+from sle_gan.engine.scope import ReadThroughScope
 from sle_gan.errors import UserError
 
 # A step gets a batch and its random numbers; it returns named scalars.
 Step = Callable[[Batch, RandomStream], Mapping[str, Any]]
 Run = Callable[..., list[dict[str, float]]]
-
-
-class _Scope(keras.StatelessScope):
-    """A stateless scope that reads through to the one around it and remembers what was assigned."""
-
-    def __init__(self, state_mapping: Iterable[tuple[keras.Variable, Any]]):
-        super().__init__(state_mapping=list(state_mapping))
-        self.assigned: dict[int, keras.Variable] = {}
-
-    def get_current_value(self, variable: keras.Variable) -> Any:
-        value = super().get_current_value(variable)
-        outer = getattr(self, "original_scope", None)
-        return outer.get_current_value(variable) if value is None and outer else value
-
-    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
-        self.assigned[id(update[0])] = update[0]
-        super().add_update(update)
 
 
 def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
@@ -52,7 +37,7 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
     assigned: list[keras.Variable] = []
 
     def pure(values: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, list[Any]]:
-        with _Scope(zip(variables, values)) as scope:
+        with ReadThroughScope(zip(variables, values)) as scope:
             outputs = fn(*inputs)
         assigned[:] = scope.assigned.values()
         return outputs, [scope.get_current_value(variable) for variable in assigned]
@@ -68,6 +53,11 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         return pull(jax.tree.unflatten(structure, [jnp.asarray(leaf) for leaf in leaves]))
 
     return outputs, pullback
+
+
+# Keras's own are as good as any.
+conv, conv_transpose, average_pool = ops.conv, ops.conv_transpose, ops.average_pool
+custom_gradient = ops.custom_gradient
 
 
 def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
@@ -308,7 +298,7 @@ class Devices:
         def one(values: Sequence[Any], whole: Any, batch: Batch, k: Any, part: Any) -> tuple[list[Any], dict[str, Any]]:
             if whole is not None:
                 batch = tuple(jnp.take(images, indices, axis=0) for images, indices in zip(whole, batch))
-            with _Scope(zip(variables, values)) as scope:
+            with ReadThroughScope(zip(variables, values)) as scope:
                 logs = dict(step(batch, RandomStream(seed, k * parts + part, step=k)))
             return [scope.get_current_value(variable) for variable in variables], logs
 

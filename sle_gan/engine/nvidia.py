@@ -1,4 +1,4 @@
-"""What the NVIDIA driver knows, asked without TensorFlow or JAX, which are silent where they cannot use a GPU."""
+"""What the NVIDIA driver knows, asked without the engines, which are silent where they cannot use a GPU."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import hashlib
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -43,13 +44,18 @@ class RandomStream(keras.random.SeedGenerator):
         return RandomStream(self.seed, self.position // self.replicas, f"{self.name}/{name}", self.step)
 
     def next(self, ordered: bool = True) -> Any:
-        """Seed of the next draw, an int32 or uint32 tensor of shape (2,), as the engine wants it."""
+        """Seed of the next draw, two words as the engine wants them: a tensor of integers, or an array of the host."""
         del ordered
-        words = hashlib.blake2b(f"{self.seed}:{self.name}:{self._draws}".encode(), digest_size=4).digest()
+        backend = keras.config.backend()
+        # On PyTorch the host draws, by Keras from the sum of both words: the position has to be in the hash as well.
+        place = f"@{self.position}" if backend == "torch" else ""
+        words = hashlib.blake2b(f"{self.seed}:{self.name}:{self._draws}{place}".encode(), digest_size=4).digest()
         self._draws += 1
         # 31 bits: TensorFlow's stateless generators take signed words, JAX's unsigned ones.
         word = int.from_bytes(words, "little") & 0x7FFFFFFF
-        dtype = "uint32" if keras.config.backend() == "jax" else "int32"
+        if backend == "torch":
+            return np.array([word, int(self.position)])
+        dtype = "uint32" if backend == "jax" else "int32"
         return ops.stack([ops.convert_to_tensor(word, dtype), ops.cast(self.position, dtype)])
 
     def get_config(self) -> dict[str, Any]:

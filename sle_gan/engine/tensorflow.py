@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from sle_gan.engine import nvidia
 from sle_gan.engine.adam import ConditionalAdam
@@ -79,6 +80,11 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         return gradients[: len(values)], gradients[len(values) :]
 
     return outputs, pullback
+
+
+# Keras's own are as good as any.
+conv, conv_transpose, average_pool = ops.conv, ops.conv_transpose, ops.average_pool
+custom_gradient = ops.custom_gradient
 
 
 def replica_count() -> int:
@@ -254,7 +260,7 @@ def _share_one_arena() -> None:
     pieces are none of malloc's. Generating alone, whose graphs are small, takes 0.09 GB more with it, and goes without.
     """
     arena_max = -8  # mallopt(3)
-    with contextlib.suppress(AttributeError, OSError):  # glibc alone has it
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has it
         ctypes.CDLL(None).mallopt(arena_max, 1)
 
 

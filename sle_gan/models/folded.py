@@ -210,9 +210,9 @@ class TensorOperations:
             latent, *shape = kernel.shape
             return ops.reshape(ops.matmul(x, ops.reshape(kernel, (latent, -1))), (-1, *shape))
         if stage.kind == "deconv":
-            return ops.conv_transpose(x, kernel, 2, "same")
+            return engine.conv_transpose(x, kernel, 2, "same")
         if stage.kind == "conv":
-            return ops.conv(x, kernel, 1, "same")
+            return engine.conv(x, kernel, 1, "same")
         form = fastest_form(stage.size // 2)
         return unsummed_box(x, kernel) if form == "box" else upsample_conv(x, kernel, form)
 
@@ -225,8 +225,8 @@ class TensorOperations:
         return self._finish(stage.activation, stage.shape[0], x, arrays["bias"], optional)
 
     def gate(self, x: Any, shape: tuple[int, int], squeeze: Any, excite: Any) -> Any:
-        hidden = ops.silu(ops.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
-        return ops.sigmoid(ops.conv(hidden, excite, 1, "valid"))
+        hidden = ops.silu(engine.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
+        return ops.sigmoid(engine.conv(hidden, excite, 1, "valid"))
 
 
 def _finish(activation: Activation, height: int, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:

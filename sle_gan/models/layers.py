@@ -146,7 +146,7 @@ class SpectralConv2D(SpectralLayer):
         self.add_spectral_kernel((self.kernel_size, self.kernel_size, _channels(input_shape), self.filters))
 
     def convolve(self, x: Any, kernel: Any) -> Any:
-        return ops.conv(x, kernel, self.strides, self.padding)
+        return engine.conv(x, kernel, self.strides, self.padding)
 
 
 class SpectralUpConv2D(SpectralLayer):
@@ -179,6 +179,20 @@ class SpectralProjection(SpectralLayer):
     def convolve(self, x: Any, kernel: Any) -> Any:
         flat = ops.matmul(x, ops.reshape(kernel, (kernel.shape[0], -1)))
         return ops.reshape(flat, (-1, *self.start, self.filters))
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras's, of square kernels and strides, computed by the engine's convolution."""
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        return engine.conv(inputs, ops.convert_to_tensor(kernel), self.strides[0], self.padding)
+
+
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Likewise; no bias and no activation."""
+
+    def call(self, inputs: Any) -> Any:
+        return engine.conv_transpose(inputs, ops.convert_to_tensor(self.kernel), self.strides[0], self.padding)
 
 
 class BatchNorm(keras.layers.Layer):
@@ -260,7 +274,7 @@ def gated_linear_unit(x: Any) -> Any:
     return gate(*ops.split(x, 2, axis=-1))
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def gate(values: Any, gates: Any) -> Any:
     """values * sigmoid(gates), of one shape.
 
@@ -289,7 +303,7 @@ def pool_to(x: Any, size: int) -> Any:
     height, width = x.shape[1:3]
     if height % size == 0 == width % size:
         window = (height // size, width // size)
-        return x if window == (1, 1) else ops.average_pool(x, window, window)
+        return x if window == (1, 1) else engine.average_pool(x, window, window)
     rows, columns = (ops.convert_to_tensor(pooling(side, size), x.dtype) for side in (height, width))
     return ops.einsum("ih,jw,bhwc->bijc", rows, columns, x)
 

@@ -27,6 +27,7 @@ Form = Callable[[Any, Any], Any]
 
 # Which form is fastest depends on the map's size and on who computes (benchmarks/upsampling.py).
 TAPS_UP_TO = 16  # on a CPU
+BOX_UP_TO = 16  # on PyTorch's CPU
 TRANSPOSED_FROM = 8  # on a GPU
 
 
@@ -43,6 +44,8 @@ def fastest_form(size: int) -> str:
     """The form for maps of this size on the engine that runs."""
     if not engine.on_cpu():
         return "plain" if size < TRANSPOSED_FROM else "transposed"
+    if engine.name == "torch":  # oneDNN's transposed convolutions without an operation for each tap
+        return "box" if size <= BOX_UP_TO else "transposed"
     if size <= TAPS_UP_TO:
         return "taps"
     # XLA's transposed convolutions take ten times as long on a CPU as its others.
@@ -66,11 +69,11 @@ def fuse_upsampling(kernel: Any) -> Any:
 
 
 def _plain(x: Any, kernel: Any) -> Any:
-    return ops.conv(upsample_nearest(x, 2), kernel, 1, "same")
+    return engine.conv(upsample_nearest(x, 2), kernel, 1, "same")
 
 
 def _transposed(x: Any, kernel: Any) -> Any:
-    return ops.conv_transpose(x, fuse_upsampling(kernel), 2, "same")
+    return engine.conv_transpose(x, fuse_upsampling(kernel), 2, "same")
 
 
 def _box(x: Any, kernel: Any) -> Any:
@@ -80,7 +83,7 @@ def _box(x: Any, kernel: Any) -> Any:
 def unsummed_box(x: Any, kernel: Any) -> Any:
     """The form `box` without its last step, `sum_box`: (B, H, W, C) -> (B, 2H + 1, 2W + 1, F)."""
     flipped = ops.flip(ops.flip(kernel, 0), 1)  # one axis at a time: Keras before 3.14 takes no more
-    return ops.conv_transpose(x, ops.transpose(flipped, (0, 1, 3, 2)), 2, "valid")
+    return engine.conv_transpose(x, ops.transpose(flipped, (0, 1, 3, 2)), 2, "valid")
 
 
 def sum_box(x: Any) -> Any:
@@ -89,7 +92,7 @@ def sum_box(x: Any) -> Any:
     return x[:, :, 1:] + x[:, :, :-1]
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def _box_mean(x: Any) -> Any:
     """Mean of every 2x2 neighbours: (B, H + 1, W + 1, C) -> (B, H, W, C).
 
@@ -100,14 +103,14 @@ def _box_mean(x: Any) -> Any:
         upstream = args[0] if upstream is None else upstream
         return _box_mean(ops.pad(upstream, ((0, 0), (1, 1), (1, 1), (0, 0))))
 
-    return ops.average_pool(x, 2, 1, "valid"), grad
+    return engine.average_pool(x, 2, 1), grad
 
 
 def _taps(x: Any, kernel: Any) -> Any:
     return _add_taps(x, ops.reshape(kernel, (9, *kernel.shape[2:])))
 
 
-@ops.custom_gradient
+@engine.custom_gradient
 def _add_taps(x: Any, matrices: Any) -> Any:
     (height, width, channels), filters = x.shape[1:], matrices.shape[-1]
     pixels = ops.reshape(x, (1, -1, channels))

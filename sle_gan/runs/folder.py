@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +12,7 @@ from sle_gan.config import TrainConfig, config_from_dict, read_config_file
 from sle_gan.errors import UserError
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.storage.atomic import TEMPORARY, atomic_path
+from sle_gan.storage.locks import lock as take_lock
 from sle_gan.storage.paths import check_output_folder, check_text, reason
 
 _NOT_YOURS = "does the run belong to another user? train from a copy of it, or as that user"
@@ -119,8 +119,8 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{self._lock_file} cannot be written: {reason(error)}; {_NOT_YOURS}") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:  # EWOULDBLOCK, the one answer that means another process
+            take_lock(lock)
+        except BlockingIOError as error:  # the one answer that means another process
             lock.close()
             raise UserError(
                 f"another process is training in {self.path}; wait for it, stop it, or use another --name"

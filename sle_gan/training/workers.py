@@ -1,4 +1,4 @@
-"""The processes of a distributed run, as TF_CONFIG names them; the same variable serves both engines."""
+"""The processes of a distributed run, as TF_CONFIG names them; the same variable serves TensorFlow and JAX."""
 
 from __future__ import annotations
 

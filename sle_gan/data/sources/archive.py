@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ from sle_gan.storage.paths import expanded, reason
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 TABLES = (".csv", ".json")  # what may say which class a picture is of
+_SEEKING = threading.Lock()
 _NESTED = (*SUFFIXES, ".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
 # As much as the largest picture that is decoded takes uncompressed, at 8 bytes a pixel.
 MAX_FILE_BYTES = 8 * 89_478_485
@@ -214,11 +216,25 @@ def _is_hidden(parts: Sequence[str]) -> bool:
     return any(part.startswith(".") for part in parts) or parts[0] == "__MACOSX"
 
 
+def open_descriptor(path: Path) -> int:
+    """Opens a file for reading bytes by position."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows would translate line ends
+
+
+def pread(descriptor: int, count: int, offset: int) -> bytes:
+    """`os.pread`, which Windows has not: there threads seek and read one after the other."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, count, offset)
+    with _SEEKING:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, count)
+
+
 def pread_all(descriptor: int, count: int, offset: int) -> bytes:
     """Raises ValueError where the file ends before."""
-    data = os.pread(descriptor, count, offset)
+    data = pread(descriptor, count, offset)
     while len(data) < count:  # the system may give less, and gives at most 2 GB
-        more = os.pread(descriptor, count - len(data), offset + len(data))
+        more = pread(descriptor, count - len(data), offset + len(data))
         if not more:
             raise ValueError("the archive ends within it")
         data += more

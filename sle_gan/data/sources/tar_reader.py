@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from sle_gan.data.sources.archive import Entry, close_quietly, pread_all
+from sle_gan.data.sources.archive import Entry, close_quietly, open_descriptor, pread_all
 from sle_gan.errors import UserError, printable
 from sle_gan.storage.paths import reason
 
@@ -31,7 +31,7 @@ class TarReader:
             with _unpacked(path, limit) as file:
                 self._descriptor = os.dup(file.fileno())
         else:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            self._descriptor = open_descriptor(path)
 
     def entries(self) -> Iterator[Entry]:
         with os.fdopen(os.dup(self._descriptor), "rb") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 import zipfile
@@ -10,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sle_gan.data.sources.archive import Entry, close_quietly, pread_all
+from sle_gan.data.sources.archive import Entry, close_quietly, open_descriptor, pread, pread_all
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of the name and of the extra field
 _USUAL_EXTRA = 64
@@ -26,7 +25,7 @@ class ZipReader:
                 self._infos = archive.infolist()
         except (zipfile.BadZipFile, NotImplementedError, struct.error, EOFError) as error:
             raise ValueError(f"it is no ZIP file, or damaged ({error})") from error
-        self._descriptor = os.open(path, os.O_RDONLY)
+        self._descriptor = open_descriptor(path)
 
     def entries(self) -> Iterator[Entry]:
         for info in self._infos:
@@ -38,7 +37,7 @@ class ZipReader:
         """Raises ValueError for data that are damaged or of another length than the list says."""
         offset, size, method, checksum = entry.place
         guess = _LOCAL_HEADER.size + len(entry.name.encode("utf-8", "replace")) + _USUAL_EXTRA
-        head = os.pread(self._descriptor, guess + size, offset)
+        head = pread(self._descriptor, guess + size, offset)
         if len(head) < _LOCAL_HEADER.size:
             raise ValueError("the archive ends within it")
         signature, name, extra = _LOCAL_HEADER.unpack_from(head)

@@ -86,7 +86,7 @@ class ReflectConv2D(PreNormConv2D):
         """With `rows_given` x has size // 2 rows more above and below."""
         edges = (self.size // 2, self.size // 2)
         x = ops.pad(x, ((0, 0), (0, 0) if rows_given else edges, edges, (0, 0)), mode="reflect")
-        return ops.conv(self._activate(x), kernel, 1, "valid")
+        return engine.conv(self._activate(x), kernel, 1, "valid")
 
 
 class DownConv2D(PreNormConv2D):
@@ -100,7 +100,7 @@ class DownConv2D(PreNormConv2D):
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
         """With `rows_given` x has one row more above."""
         x = ops.pad(x, ((0, 0), (0 if rows_given else 1, 0), (1, 0), (0, 0)))
-        return ops.conv(self._activate(x), kernel, 2, "valid")
+        return engine.conv(self._activate(x), kernel, 2, "valid")
 
 
 class UpConv2D(PreNormConv2D):
@@ -233,7 +233,7 @@ class _HalvingConv2D(PreNormConv2D):
     size = 4
 
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
-        return ops.conv(self._activate(x), kernel, 2, "same")
+        return engine.conv(self._activate(x), kernel, 2, "same")
 
 
 class _LogitConv2D(PreNormConv2D):
@@ -242,7 +242,7 @@ class _LogitConv2D(PreNormConv2D):
     size = 4
 
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
-        return ops.conv(self._activate(ops.pad(x, ((0, 0), (2, 1), (2, 1), (0, 0)))), kernel, 1, "valid")
+        return engine.conv(self._activate(ops.pad(x, ((0, 0), (2, 1), (2, 1), (0, 0)))), kernel, 1, "valid")
 
 
 def _build(layers: Any, channels: int) -> None:

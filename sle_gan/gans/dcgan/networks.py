@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from sle_gan.models.folded import Folded, Stage, Weights
-from sle_gan.models.layers import BatchNorm, Shape, leaky_relu
+from sle_gan.models.layers import BatchNorm, Conv2D, Conv2DTranspose, Shape, leaky_relu
 from sle_gan.models.network import Network
 from sle_gan.weights import variables_by_path
 
@@ -150,8 +150,7 @@ class DCGANDiscriminator(Network):
         self.input_resolution, self.width, self.channels = input_resolution, width, channels
         self.multiples = _multiples(input_resolution)  # from the image to the 4x4 map: 1, 2, 4, 8
         self.downs = [
-            keras.layers.Conv2D(multiple * width, 4, 2, "same", name=f"down_{multiple}", **_plain())
-            for multiple in self.multiples
+            Conv2D(multiple * width, 4, 2, "same", name=f"down_{multiple}", **_plain()) for multiple in self.multiples
         ]
         self.norms = [BatchNorm(name=f"norm_{multiple}") for multiple in self.multiples[1:]]
         # A 4x4 convolution of a 4x4 map is a matrix product.
@@ -196,7 +195,7 @@ def _plain() -> dict[str, Any]:
 
 
 def _up(filters: int, name: str) -> keras.layers.Layer:
-    return keras.layers.Conv2DTranspose(filters, 4, 2, "same", name=name, **_plain())
+    return Conv2DTranspose(filters, 4, 2, "same", name=name, **_plain())
 
 
 def _multiples(resolution: int) -> list[int]:

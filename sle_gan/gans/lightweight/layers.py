@@ -16,7 +16,7 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.gans.lightweight.kernels import ATTENTION_WIDTH
-from sle_gan.models.layers import BatchNorm, Shape, gated_linear_unit
+from sle_gan.models.layers import BatchNorm, Conv2D, Shape, gated_linear_unit
 from sle_gan.models.upsampling import upsample_conv, upsample_nearest
 
 HEADS = 8  # of every attention
@@ -61,7 +61,7 @@ def _uniform(fan_in: float) -> keras.initializers.Initializer:
     return keras.initializers.RandomUniform(-bound, bound)
 
 
-class HeConv2D(keras.layers.Conv2D):
+class HeConv2D(Conv2D):
     """Convolution: kernel from N(0, 2 / fan_in), bias from U(-1, 1) / sqrt(fan_in)."""
 
     def __init__(
@@ -90,7 +90,7 @@ class HeUpConv2D(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         kernel = ops.convert_to_tensor(self.kernel)
         if self.antialias:
-            y = ops.conv(blur(upsample_nearest(x, 2)), kernel, 1, "same")
+            y = engine.conv(blur(upsample_nearest(x, 2)), kernel, 1, "same")
         else:
             y = upsample_conv(x, kernel)
         return y + self.bias
@@ -159,7 +159,7 @@ class DownBlock(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         x = blur(x) if self.antialias else x
         main = leaky_relu(self.refine(leaky_relu(self.halve(x))))
-        return main + leaky_relu(self.pooled(ops.average_pool(x, 2, 2)))
+        return main + leaky_relu(self.pooled(engine.average_pool(x, 2, 2)))
 
 
 class ChannelNorm(keras.layers.Layer):

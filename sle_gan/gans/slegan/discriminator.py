@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from sle_gan import engine
 from sle_gan.gans.slegan.generator import UpBlock, aspect_argument
 from sle_gan.gans.slegan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
@@ -63,7 +64,7 @@ class DownBlock(keras.layers.Layer):
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         main = self.conv(self.down(x, training=training), training=training)
-        return (main + self.direct(ops.average_pool(x, 2, 2), training=training)) / 2
+        return (main + self.direct(engine.average_pool(x, 2, 2), training=training)) / 2
 
 
 class Decoder(keras.layers.Layer):
