@@ -144,7 +144,8 @@ def _entry(name: str) -> list[str]:
         tree = ast.parse(module.read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name:
-                return [*_signature(node), "", *_sections(ast.get_docstring(node) or "")]
+                text = ast.get_docstring(node) or ""  # before the signature: that empties the node
+                return [*_signature(node), "", *_sections(text)]
     raise LookupError(f"sle_gan.{name} is not defined in {file} or beside it")
 
 

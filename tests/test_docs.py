@@ -1,0 +1,308 @@
+"""README and docs/ name nothing that is not there: commands are parsed, Python runs, the site is built."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from helpers import REPOSITORY
+from PIL import Image
+
+import sle_gan
+from sle_gan.cli import train
+from sle_gan.cli.common import Parser
+from sle_gan.cli.main import COMMANDS, Command
+from sle_gan.config import CONFIGS
+
+sys.path.append(str(REPOSITORY / "docs"))
+import reference
+
+PAGES = [
+    REPOSITORY / "README.md",
+    *(REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    REPOSITORY / "benchmarks" / "README.md",
+]
+BLOCK = re.compile(r"(?:<!-- test: needs (?P<needs>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+PROMPT = re.compile(r"^(?:\$ |sle-gan |python3? |pip |make |source |TF_CONFIG=)", re.M)
+# Flags of other programs that pages name.
+OTHERS = {"--logdir", "--help", "--version", "--fp16", "--strict", "--offline", "--builtin-schema", "--editable"}
+PARSERS = list(reference.parsers())
+
+
+class Block(NamedTuple):
+    page: Path
+    language: str
+    text: str
+    needs: str | None
+
+
+def blocks(page: Path) -> list[Block]:
+    found = BLOCK.finditer(page.read_text(encoding="utf-8"))
+    return [Block(page, match["language"], match["text"], match["needs"]) for match in found]
+
+
+def commands(block: Block) -> Iterator[str]:
+    """The command lines of a block, whole; where one has a prompt, what has none is output."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    prompted = any(line.startswith("$ ") for line in lines)
+    if block.language not in ("", "sh", "bash") or not PROMPT.search(block.text):
+        return
+    for line in lines:
+        if line.startswith("$ ") or not prompted:
+            yield line.removeprefix("$ ").strip()
+
+
+def shell_blocks(page: Path) -> list[str]:
+    return ["\n".join(lines) for block in blocks(page) if (lines := list(commands(block)))]
+
+
+def by_name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def our_words(line: str) -> list[str] | None:
+    """What `sle-gan` is given by a command line; None where the line calls something else."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0], re.S):
+        words = words[1:]
+    if words[:1] == ["sle-gan"]:
+        return words[1:]
+    if words[:3] == ["python", "-m", "sle_gan"]:
+        return words[3:]
+    if len(words) > 1 and words[0] == "python" and words[1] in ("train.py", "generate.py", "evaluate.py"):
+        return [words[1].removesuffix(".py"), *words[2:]]
+    return None
+
+
+def parsers_for(words: list[str]) -> list[Parser]:
+    """The parsers that may be meant: `train` has one for each GAN, which --init-from and --resume choose by a file."""
+    if not words or words[0] not in COMMANDS:
+        return [dict(PARSERS)["sle-gan"]]
+    module = importlib.import_module(COMMANDS[words[0]].module)
+    if module is not train:
+        return [module.make_parser()]
+    if "--model" in words:
+        return [train.make_parser(CONFIGS[words[words.index("--model") + 1]])]
+    return [train.make_parser(config) for config in CONFIGS.values()]
+
+
+def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Why no parser takes a command line of ours; "" where one does, or where it is another program's."""
+    words = our_words(line)
+    if words is None:
+        return ""
+    why = ""
+    for parser in parsers_for(words):
+        given = words[1:] if words and words[0] in COMMANDS else words
+        if "..." in given:  # what stands for more
+            why = unknown_flags(parser, given)
+        else:
+            try:
+                parser.parse_args(given)
+                why = ""
+            except SystemExit as ended:
+                why = capsys.readouterr().err if ended.code else ""
+        if not why:
+            return ""
+    return f"{line}: {why}"
+
+
+def unknown_flags(parser: argparse.ArgumentParser, words: list[str]) -> str:
+    """Words like flags that neither a parser nor the subcommands that are named know."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and words and words[0] in action.choices:
+            return unknown_flags(action.choices[words[0]], words[1:])
+    return " ".join(word for word in words if word.startswith("--") and word not in parser._option_string_actions)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_command_line_is_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for block in blocks(page) for line in commands(block)]
+    inline = re.findall(r"`(sle-gan [^`\n]*[^`\n.]|python -m sle_gan [^`]*)`", page.read_text(encoding="utf-8"))
+    for line in [*lines, *(f"{line} ..." for line in inline if not re.search(r" [A-Z]{3,}( |$)", line))]:
+        assert not refusal(line, capsys)
+
+
+def test_wrong_command_lines_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--seeed" in refusal("sle-gan generate --seeed 1", capsys)
+    assert "--seeed" in refusal("A=1 sle-gan generate --seeed 1 ...", capsys)
+    assert "--weights" in refusal("sle-gan translate --input a --output-folder b", capsys)
+    assert (
+        "frob" in refusal("sle-gan frob", capsys) and "dcgan" in refusal("sle-gan train --rotation x", capsys).lower()
+    )
+    assert refusal("pip install --frob", capsys) == ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_every_flag_exists(page: Path) -> None:
+    known = {name for _, parser in PARSERS for name in parser._option_string_actions} | OTHERS
+    for script in (REPOSITORY / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r"\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
+    text = page.read_text(encoding="utf-8")
+    spans = [*re.findall(r"`([^`\n]+)`", text), *(block.text for block in blocks(page) if block.language != "diff")]
+    lines = [line for span in spans for line in span.splitlines() if not line.strip().startswith("pip ")]
+    assert not {flag for line in lines for flag in FLAG.findall(line)} - known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_extras_and_targets_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    project = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(re.findall(r"^(\w+) = \[", project.partition("[project.optional-dependencies]")[2], re.M))
+    named = {name for group in re.findall(r"\"\.\[([\w,]+)\]\"", text) for name in group.split(",")}
+    assert named <= extras
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:^|`)make ([\w-]+)", text, re.M)) <= set(re.findall(r"^([\w-]+):", makefile, re.M))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_shell_blocks_are_shell(page: Path) -> None:
+    for text in shell_blocks(page):
+        result = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
+        assert result.returncode == 0, f"{text}\n{result.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=by_name)
+def test_python_blocks_compile_and_name_what_exists(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            for node in ast.walk(ast.parse(block.text)):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sle_gan":
+                    assert hasattr(sle_gan, node.attr), f"{block.text}: sle_gan.{node.attr}"
+
+
+def make_what_is_needed(name: str) -> None:
+    """The files that code blocks open, in the working folder."""
+    if name == "generator_weights.h5" and not Path(name).exists():
+        sle_gan.Generator(64, width=16, latent=64).save_weights(name)
+    if name == "generator.onnx":
+        pytest.importorskip("onnx", reason="needs the extra `onnx`")
+        make_what_is_needed("generator_weights.h5")
+        from sle_gan.cli.generate import main
+
+        main(["--weights", "generator_weights.h5", "--export", "onnx", "--output", name])
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=by_name)
+def test_python_blocks_of_the_docs_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [block for block in blocks(page) if block.language == "python"]
+    monkeypatch.chdir(tmp_path)
+    for block in found:
+        make_what_is_needed("generator_weights.h5")
+        if block.needs:
+            make_what_is_needed(block.needs)
+        if "onnxruntime" in block.text:
+            pytest.importorskip("onnxruntime")
+        exec(compile(block.text, by_name(page), "exec"), {})
+
+
+def test_pictures_are_there_described_and_small() -> None:
+    for page in PAGES:
+        for description, link in PICTURE.findall(page.read_text(encoding="utf-8")):
+            file = page.parent / link
+            assert file.is_file(), f"{by_name(page)}: {link}"
+            assert len(description) > 10, f"{by_name(page)}: {link} has no description"
+    for file in (REPOSITORY / "docs" / "images").iterdir():
+        assert file.stat().st_size < 300_000, file
+        with Image.open(file) as picture:
+            picture.verify()
+
+
+def test_every_picture_is_used() -> None:
+    texts = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert not {file.name for file in (REPOSITORY / "docs" / "images").iterdir() if file.name not in texts}
+
+
+def test_the_page_of_commands_has_every_flag() -> None:
+    text = reference.commands_page()
+    for name, parser in PARSERS:
+        assert name == "sle-gan" or re.search(f"^##+ {re.escape(name)}$", text, re.M), name
+        for actions in reference.shown(parser).values():
+            for action in actions:
+                assert name == "sle-gan" or all(
+                    f"`{flag}" in text or f", {flag}" in text for flag in action.option_strings
+                )
+
+
+def test_a_new_command_appears_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_parser() -> Parser:
+        parser = Parser(prog="sle-gan probe", description="Look <twice>.")
+        parser.add_argument("--new-flag", metavar="A|B", required=True, help="what *it* does in 100 %%, of [this]")
+        return parser
+
+    module = types.ModuleType("a_probe")
+    module.make_parser = make_parser  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "a_probe", module)
+    monkeypatch.setitem(COMMANDS, "probe", Command("a_probe", "look"))
+    text = reference.commands_page()
+    assert "\n## sle-gan probe\n" in text
+    assert "| `--new-flag A\\|B` | what \\*it\\* does in 100 %, of \\[this] (required) |" in text
+
+
+def test_the_page_of_names_has_them_all() -> None:
+    text = reference.api_page()
+    for name in sle_gan.__all__:
+        assert f"\n## {name}\n" in text and f"sle_gan.{name}" in text
+    assert "**Returns:**" in text and "```pycon\n>>> import sle_gan" in text
+
+
+def hooks() -> types.ModuleType:
+    pytest.importorskip("mkdocs", reason="needs the extra `docs`")
+    spec = importlib.util.spec_from_file_location("docs_hooks", REPOSITORY / "docs" / "hooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_that_are_missing_or_unknown_break_nothing() -> None:
+    order = hooks().ordered({"index.md", "faq.md", "new_idea.md"})
+    assert order == [{"Start": ["index.md", "faq.md"]}, {"More": ["new_idea.md"]}]
+
+
+def test_links_between_files_become_links_of_the_site(caplog: pytest.LogCaptureFixture) -> None:
+    link = hooks().site_link
+    assert link("../art/demo.png", "docs/index.md") == "art/demo.png"
+    assert link("docs/faq.md#a", "README.md") == "faq.md#a"
+    assert link("../benchmarks/README.md#b", "docs/speed.md") == "benchmarks.md#b"
+    assert link("speed.md", "docs/gpu.md") == "speed.md" and link("#c", "docs/gpu.md") == "#c"
+    assert link("https://arxiv.org/abs/2101.04775", "docs/a.md") == "https://arxiv.org/abs/2101.04775"
+    assert not caplog.records
+    link("https://nowhere", "docs/a.md"), link("http://example.org", "docs/a.md"), link("../sle_gan/x.py", "docs/a.md")
+    assert len(caplog.records) == 3
+
+
+def test_the_site_is_built_without_a_warning_and_asks_for_nothing_outside(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the extra `docs`")
+    pytest.importorskip("material", reason="needs the extra `docs`")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(
+            r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=\"?((?:https?:)?//[^\" >]+)", text
+        )
+        assert not fetched, f"{page.name}: {fetched}"
+
+
+def test_the_citation_is_of_this_version() -> None:
+    text = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sle_gan.__version__}\n" in text and "\ncff-version: 1.2.0\n" in f"\n{text}"
