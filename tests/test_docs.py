@@ -185,6 +185,21 @@ def test_python_blocks_compile_and_name_what_exists(page: Path) -> None:
                     assert hasattr(sle_gan, node.attr), f"{block.text}: sle_gan.{node.attr}"
 
 
+def test_the_diffs_of_the_examples_are_of_this_code() -> None:
+    """What a diff takes away or stands beside is in the file that it names."""
+    sections = 0
+    for block in blocks(REPOSITORY / "CONTRIBUTING.md"):
+        for section in re.split(r"^--- ", block.text, flags=re.M)[1:] if block.language == "diff" else []:
+            name, _, changes = section.partition("\n")
+            if name == "/dev/null":
+                continue
+            lines = (REPOSITORY / name.removeprefix("a/")).read_text(encoding="utf-8").splitlines()
+            old = [line[1:] for line in changes.splitlines() if line[:1] in (" ", "-")]
+            assert old and not [line for line in old if line not in lines], name
+            sections += 1
+    assert sections >= 9
+
+
 def make_what_is_needed(name: str) -> None:
     """The files that code blocks open, in the working folder."""
     if name == "generator_weights.h5" and not Path(name).exists():
