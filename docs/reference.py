@@ -104,6 +104,7 @@ def _row(parser: Parser, action: argparse.Action) -> str:
     names = ", ".join(action.option_strings) or action.dest
     help_ = formatter._expand_help(action) if action.help else ""
     needed = " (required)" if action.required and action.option_strings else ""
+    metavar = metavar.replace(",", ", ") if metavar.startswith("{") else metavar  # where a narrow column may break
     cells = f"`{names}{' ' + metavar if metavar else ''}`", f"{_escaped(help_)}{needed}"
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
