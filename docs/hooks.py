@@ -42,9 +42,17 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
+    **{
+        f"examples/{readme.parent.name}/README.md": f"example_{readme.parent.name}.md"
+        for readme in sorted((REPOSITORY / "examples").glob("*/README.md"))
+    },
 }
+# Folders with pictures that pages show; the site has them under the same names.
+PICTURES = ("art", "examples")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
+EXAMPLES = sorted(name for name in ELSEWHERE.values() if name.startswith("example_"))
 GENERATED = {"commands.md": commands_page, "api.md": api_page}
-LINK = re.compile(r"(\]\()([^()\s]+)(\))")
+LINK = re.compile(r"(!?)\[([^][]*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -54,8 +62,10 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, name, content=make()))
     for source, name in ELSEWHERE.items():
         files.append(File.generated(config, name, content=(REPOSITORY / source).read_text(encoding="utf-8")))
-    for picture in sorted((REPOSITORY / "art").iterdir()):
-        files.append(File.generated(config, f"art/{picture.name}", abs_src_path=str(picture)))
+    for picture in sorted(path for folder in PICTURES for path in (REPOSITORY / folder).rglob("*")):
+        if picture.suffix in SUFFIXES:
+            name = picture.relative_to(REPOSITORY).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(picture)))
     config.nav = ordered({file.src_uri for file in files.documentation_pages()})
     return files
 
@@ -64,7 +74,8 @@ def ordered(pages: set[str]) -> list[dict[str, list[str]]]:
     """The navigation: `ORDER` without what is missing, and "More" with what it does not name."""
     known = {page for section in ORDER.values() for page in section}
     sections = {title: [page for page in section if page in pages] for title, section in ORDER.items()}
-    sections["More"] = sorted(pages - known)
+    sections["Examples"] = [page for page in EXAMPLES if page in pages]
+    sections["More"] = sorted(pages - known - {*EXAMPLES})
     return [{title: section} for title, section in sections.items() if section]
 
 
@@ -79,11 +90,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def _translated(text: str, place: str) -> str:
-    return LINK.sub(lambda link: link.group(1) + site_link(link.group(2), place) + link.group(3), text)
+    def replaced(found: re.Match[str]) -> str:
+        mark, label, link = found.groups()
+        target = site_link(link, place)
+        return label if target is None else f"{mark}[{label}]({target})"
+
+    return LINK.sub(replaced, text)
 
 
-def site_link(link: str, place: str) -> str:
-    """A link as the site has it, which is flat.
+def site_link(link: str, place: str) -> str | None:
+    """A link as the site has it, which is flat; None for a file of the repository that is no part of it.
 
     Args:
         link: as it stands in a file.
@@ -102,9 +118,10 @@ def site_link(link: str, place: str) -> str:
         return ELSEWHERE[target] + anchor
     if target == "README.md":
         return "index.md" + anchor
-    if target.startswith("art/"):
+    if target.startswith(tuple(f"{folder}/" for folder in PICTURES)) and Path(target).suffix in SUFFIXES:
         return target
     if target.startswith("docs/"):
         return target.removeprefix("docs/") + anchor
-    LOG.warning("%s: %s is not part of the site; name the file as code", place, link)
-    return link
+    if not (REPOSITORY / target).exists():
+        LOG.warning("%s: there is no %s", place, link)
+    return None

@@ -32,6 +32,7 @@ PAGES = [
     REPOSITORY / "README.md",
     *(REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "examples").glob("*/README.md")),
     REPOSITORY / "benchmarks" / "README.md",
 ]
 BLOCK = re.compile(r"(?:<!-- test: needs (?P<needs>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
@@ -150,7 +151,7 @@ def test_wrong_command_lines_are_found(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
 def test_every_flag_exists(page: Path) -> None:
     known = {name for _, parser in PARSERS for name in parser._option_string_actions} | OTHERS
-    for script in (REPOSITORY / "benchmarks").glob("*.py"):
+    for script in (path for folder in ("benchmarks", "examples") for path in (REPOSITORY / folder).rglob("*.py")):
         known |= set(re.findall(r"\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
     text = page.read_text(encoding="utf-8")
     spans = [*re.findall(r"`([^`\n]+)`", text), *(block.text for block in blocks(page) if block.language != "diff")]
@@ -299,6 +300,7 @@ def test_links_between_files_become_links_of_the_site(caplog: pytest.LogCaptureF
     assert not caplog.records
     link("https://nowhere", "docs/a.md"), link("http://example.org", "docs/a.md"), link("../sle_gan/x.py", "docs/a.md")
     assert len(caplog.records) == 3
+    assert link("../Makefile", "docs/a.md") is None and len(caplog.records) == 3, "a file of the repository: no link"
 
 
 def test_the_site_is_built_without_a_warning_and_asks_for_nothing_outside(tmp_path: Path) -> None:
