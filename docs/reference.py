@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import pkgutil
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-import sle_gan
+import sle_gan.cli
 from sle_gan.cli import train
 from sle_gan.cli.main import COMMANDS
 from sle_gan.cli.main import make_parser as make_program
@@ -30,6 +31,17 @@ def parsers() -> Iterator[tuple[str, Parser]]:
                 yield f"sle-gan train{suffix}", train.make_parser(config)
         else:
             yield from _with_subcommands(f"sle-gan {name}", module.make_parser())
+            yield from _parsed_apart(name)
+
+
+def _parsed_apart(name: str) -> Iterator[tuple[str, Parser]]:
+    """Subcommands with a parser of their own, in a module `NAME_WORD` beside that of the command."""
+    for found in pkgutil.iter_modules(sle_gan.cli.__path__, f"{sle_gan.cli.__name__}."):
+        stem = found.name.rpartition(".")[2]
+        if stem.startswith(f"{name}_"):
+            module = importlib.import_module(found.name)
+            if hasattr(module, "make_parser"):
+                yield from _with_subcommands(f"sle-gan {stem.replace('_', ' ')}", module.make_parser())
 
 
 def _with_subcommands(name: str, parser: Parser) -> Iterator[tuple[str, Parser]]:

@@ -40,7 +40,7 @@ FLAG = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 PROMPT = re.compile(r"^(?:\$ |sle-gan |python3? |pip |make |source |TF_CONFIG=)", re.M)
 # Flags of other programs that pages name.
-OTHERS = {"--logdir", "--help", "--version", "--fp16", "--strict", "--offline", "--builtin-schema", "--editable"}
+OTHERS = {"--logdir", "--help", "--version", "--strict", "--offline", "--repo-type"}
 PARSERS = list(reference.parsers())
 
 
@@ -62,9 +62,26 @@ def commands(block: Block) -> Iterator[str]:
     prompted = any(line.startswith("$ ") for line in lines)
     if block.language not in ("", "sh", "bash") or not PROMPT.search(block.text):
         return
+    command = ""
     for line in lines:
-        if line.startswith("$ ") or not prompted:
-            yield line.removeprefix("$ ").strip()
+        if command or line.startswith("$ ") or not prompted:
+            command += line.removeprefix("$ ")
+            if is_whole(command):
+                yield command.strip()
+                command = ""
+            else:
+                command += "\n"
+    if command:
+        yield command
+
+
+def is_whole(command: str) -> bool:
+    """Whether all quotes of a command line are closed."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return True
 
 
 def shell_blocks(page: Path) -> list[str]:
@@ -77,7 +94,7 @@ def by_name(page: Path) -> str:
 
 def our_words(line: str) -> list[str] | None:
     """What `sle-gan` is given by a command line; None where the line calls something else."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(re.sub(r"\$\w+", "1", line), comments=True)  # variables of the shell: any value
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0], re.S):
         words = words[1:]
     if words[:1] == ["sle-gan"]:
@@ -89,16 +106,18 @@ def our_words(line: str) -> list[str] | None:
     return None
 
 
-def parsers_for(words: list[str]) -> list[Parser]:
-    """The parsers that may be meant: `train` has one for each GAN, which --init-from and --resume choose by a file."""
-    if not words or words[0] not in COMMANDS:
-        return [dict(PARSERS)["sle-gan"]]
-    module = importlib.import_module(COMMANDS[words[0]].module)
-    if module is not train:
-        return [module.make_parser()]
-    if "--model" in words:
-        return [train.make_parser(CONFIGS[words[words.index("--model") + 1]])]
-    return [train.make_parser(config) for config in CONFIGS.values()]
+def parsers_for(words: list[str]) -> tuple[int, list[argparse.ArgumentParser]]:
+    """How many words name the command, and the parsers that may be meant.
+
+    `train` has one for each GAN, which --init-from and --resume choose by a file.
+    """
+    if words[:1] == ["train"]:
+        if "--model" in words:
+            return 1, [train.make_parser(CONFIGS[words[words.index("--model") + 1]])]
+        return 1, [train.make_parser(config) for config in CONFIGS.values()]
+    known = dict(PARSERS)
+    count = next(count for count in (2, 1, 0) if " ".join(["sle-gan", *words[:count]]) in known)
+    return count, [known[" ".join(["sle-gan", *words[:count]])]]
 
 
 def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
@@ -107,10 +126,12 @@ def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     if words is None:
         return ""
     why = ""
-    for parser in parsers_for(words):
-        given = words[1:] if words and words[0] in COMMANDS else words
+    count, parsers = parsers_for(words)
+    given = words[count:]
+    for parser in parsers:
         if "..." in given:  # what stands for more
-            why = unknown_flags(parser, given)
+            options = parser._option_string_actions
+            why = " ".join(word for word in given if word.startswith("--") and word not in options)
         else:
             try:
                 parser.parse_args(given)
@@ -120,14 +141,6 @@ def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
         if not why:
             return ""
     return f"{line}: {why}"
-
-
-def unknown_flags(parser: argparse.ArgumentParser, words: list[str]) -> str:
-    """Words like flags that neither a parser nor the subcommands that are named know."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction) and words and words[0] in action.choices:
-            return unknown_flags(action.choices[words[0]], words[1:])
-    return " ".join(word for word in words if word.startswith("--") and word not in parser._option_string_actions)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
@@ -153,10 +166,13 @@ def test_every_flag_exists(page: Path) -> None:
     known = {name for _, parser in PARSERS for name in parser._option_string_actions} | OTHERS
     for script in (path for folder in ("benchmarks", "examples") for path in (REPOSITORY / folder).rglob("*.py")):
         known |= set(re.findall(r"\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
+    for script in (REPOSITORY / "examples").rglob("*.py"):  # the names of their sources are flags
+        known |= {f"--{word}" for word in re.findall(r"\"(\w+)\":", script.read_text(encoding="utf-8"))}
     text = page.read_text(encoding="utf-8")
     spans = [*re.findall(r"`([^`\n]+)`", text), *(block.text for block in blocks(page) if block.language != "diff")]
     lines = [line for span in spans for line in span.splitlines() if not line.strip().startswith("pip ")]
-    assert not {flag for line in lines for flag in FLAG.findall(line)} - known
+    unknown = {flag for line in lines for flag in FLAG.findall(line)} - known
+    assert not unknown
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
