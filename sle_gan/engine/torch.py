@@ -122,7 +122,8 @@ def fused(fn: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Within it, float32 products on a GPU are of float32 numbers, not of TF32's with 10 bits for the fraction."""
-    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul: Any = torch.backends.cuda.matmul
+    convolution: Any = torch.backends.cudnn
     before = matmul.allow_tf32, convolution.allow_tf32
     matmul.allow_tf32 = convolution.allow_tf32 = False
     try:
