@@ -96,6 +96,12 @@ def make_parser() -> Parser:
         metavar="N",
         help="from each picture to the next (default 20)",
     )
+    _add_export_flags(parser)
+    add_engine_flag(parser)
+    return parser
+
+
+def _add_export_flags(parser: Parser) -> None:
     parser.add_argument(
         "--export",
         metavar="FORMAT",
@@ -104,8 +110,6 @@ def make_parser() -> Parser:
         "generator without noise has",
     )
     parser.add_argument("--output", type=user_path, metavar="PATH", help="where --export writes; must not exist")
-    add_engine_flag(parser)
-    return parser
 
 
 def main(argv: list[str]) -> None:
@@ -119,10 +123,9 @@ def main(argv: list[str]) -> None:
     import numpy as np
     from tqdm import tqdm
 
-    from sle_gan import generation
     from sle_gan.latents.points import check_gates, images_of
     from sle_gan.models.building import fold_network
-    from sle_gan.pictures import make_grid, save_gif, save_picture, save_png
+    from sle_gan.pictures import make_grid, save_picture, save_png
 
     generator = fold_network(stored)
     if len(numbers) == 1:
@@ -139,14 +142,7 @@ def main(argv: list[str]) -> None:
             inputs += f", classes (B,) int32 from 0 to {len(generator.classes) - 1}"
         print(f"wrote {arguments.output}: {inputs} -> images uint8")
     if arguments.video:
-        first = arguments.seed or 0
-        seeds = range(first, first + arguments.interpolate)
-        between = _to_and_fro(numbers, len(seeds), generator) if len(numbers) > 1 else None
-        groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation, between)
-        frames = itertools.chain.from_iterable(groups)
-        total = arguments.interpolate * arguments.frames
-        count = save_gif(tqdm(frames, total=total, unit="frame", delay=2), arguments.video)
-        print(f"wrote {counted(count, 'frame')} to {arguments.video}")
+        _write_loop(arguments, generator, numbers)
     if not arguments.output_folder and not arguments.grid:
         return
     if arguments.class_ == classes.ALL and len(numbers) > 1:
@@ -235,6 +231,23 @@ def _write_all_classes(arguments: argparse.Namespace, generator: Any) -> None:
     if arguments.grid:
         save_picture(labelled_rows(np.stack(kept), names, each), arguments.grid)
         print(f"wrote a grid of {what} to {arguments.grid}")
+
+
+def _write_loop(arguments: argparse.Namespace, generator: Any, numbers: Sequence[int]) -> None:
+    """The animation: a loop through pictures, which goes from one class to another and back where two are given."""
+    from tqdm import tqdm
+
+    from sle_gan import generation
+    from sle_gan.pictures import save_gif
+
+    first = arguments.seed or 0
+    seeds = range(first, first + arguments.interpolate)
+    between = _to_and_fro(numbers, len(seeds), generator) if len(numbers) > 1 else None
+    groups = generation.interpolation(generator, seeds, arguments.frames, arguments.truncation, between)
+    frames = itertools.chain.from_iterable(groups)
+    total = arguments.interpolate * arguments.frames
+    count = save_gif(tqdm(frames, total=total, unit="frame", delay=2), arguments.video)
+    print(f"wrote {counted(count, 'frame')} to {arguments.video}")
 
 
 class Steering(NamedTuple):

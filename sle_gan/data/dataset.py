@@ -1,5 +1,7 @@
 """A set of pictures as one uint8 array, decoded once."""
 
+from __future__ import annotations
+
 import hashlib
 import math
 import os
@@ -112,7 +114,7 @@ def load_dataset(
 
     Raises:
         UserError: if the source is missing or holds no picture, if no file or less than half of them can be decoded,
-            if pictures have no label or two, or if an argument or $SLE_GAN_CACHE_GB is wrong.
+            if a picture has no label or two, or if an argument or $SLE_GAN_CACHE_GB is wrong.
 
     Example:
         >>> import sle_gan
@@ -127,19 +129,27 @@ def load_dataset(
     names = list(opened.names)
     digest, unreadable = _digest(opened, settings, progress)
     cache = _Cache(cache_place(cache_folder), size_limit())
+    decoding = _Decoding(opened, names, unreadable, settings, workers, progress)
+    images, files, skipped, notes = _read_or_decode(decoding, cache, digest)
+    skipped = (*opened.left_out, *skipped)
+    return _labelled(Dataset(images, tuple(files), skipped, digest, Path(opened.where), tuple(notes)), found)
+
+
+def _read_or_decode(decoding: _Decoding, cache: _Cache, digest: str) -> _Result:
+    """What the cache holds, or where that is nothing or damaged, what it will."""
     try:
-        entry = read_entry(cache.folder, digest, settings.shape, names) if cache.folder else None
+        entry = (
+            read_entry(cache.folder, digest, decoding.settings.shape, list(decoding.names)) if cache.folder else None
+        )
     except DamagedCache as error:
-        warnings.warn(f"the cache entry {digest} in {cache.folder} is made anew: {error}", stacklevel=2)
+        warnings.warn(f"the cache entry {digest} in {cache.folder} is made anew: {error}", stacklevel=3)
         entry = None
-    if entry is None:
-        entry = _decode(_Decoding(opened, names, unreadable, settings, workers, progress), cache, digest)
-    images, files, skipped, notes = entry
-    dataset = Dataset(images, tuple(files), (*opened.left_out, *skipped), digest, Path(opened.where), tuple(notes))
-    return _labelled(dataset, found) if found else dataset
+    return _decode(decoding, cache, digest) if entry is None else entry
 
 
-def _labelled(dataset: Dataset, found: Labels) -> Dataset:
+def _labelled(dataset: Dataset, found: Labels | None) -> Dataset:
+    if found is None:
+        return dataset
     indices = found.indices(dataset.files, str(dataset.source))
     digest = hashlib.blake2b(dataset.digest.encode(), digest_size=16)
     digest.update(repr(found.classes).encode("utf-8", "backslashreplace") + indices.astype("<i4").tobytes())
@@ -267,7 +277,7 @@ def _decode(decoding: _Decoding, cache: _Cache, digest: str) -> _Result:
     warnings.warn(
         f"{why}; the images stay in memory and are decoded again at the next start. Give a folder with space with "
         "--cache-folder or SLE_GAN_CACHE",
-        stacklevel=3,
+        stacklevel=4,
     )
     return _decode_to_memory(decoding)
 

@@ -98,7 +98,7 @@ def _score(task: Task, extractor: Any) -> tuple[float, float | None]:
     from sle_gan.gans import GANS
     from sle_gan.metrics import Scorer
     from sle_gan.metrics.repeated import score_sets, seed_sets, spreads
-    from sle_gan.training.run import load_pictures
+    from sle_gan.training.sets import load_pictures
 
     objective, config = task.objective, task.config
     domains = load_pictures(config)

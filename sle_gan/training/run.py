@@ -12,31 +12,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import numpy as np
 
 from sle_gan import engine, weights
-from sle_gan.config import TrainConfig, flag
-from sle_gan.config.latent import LatentConfig
-from sle_gan.data import Dataset, MixIn, load_dataset
-from sle_gan.data.labels import few_pictures
-from sle_gan.errors import TrainingStopped, UserError, counted, shown
+from sle_gan.config import TrainConfig
+from sle_gan.data import Dataset, MixIn
+from sle_gan.errors import TrainingStopped, UserError, counted
 from sle_gan.gans.base import GAN, make_gan
 from sle_gan.hub import open_model
 from sle_gan.models.network import Network
 from sle_gan.pictures import save_png
 from sle_gan.runs.checkpoints import CheckpointFolder
 from sle_gan.runs.folder import RunFolder
-from sle_gan.shapes import SQUARE, as_text, aspect_of, is_same_aspect
 from sle_gan.training import transfer
 from sle_gan.training.callbacks import Callback, Callbacks, Console, JsonLines, Messages, PictureFiles, TensorBoard
 from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.exports import renew_exports
+from sle_gan.training.labels import with_classes
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.optional import is_installed, left_out
 from sle_gan.training.previews import draw_augmentation
+from sle_gan.training.sets import check_batches, load_mix_in, load_pictures
 from sle_gan.training.signals import Signals
 from sle_gan.training.workers import read_workers
 
@@ -60,9 +58,9 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     if devices.process > 0:
         return _help_to_train(config, devices, resume)
     datasets = load_pictures(config)
-    mix_in = _load_mix_in(config)
-    _check_batches(config, datasets)
-    config = _with_classes(config, datasets, started=resume)
+    mix_in = load_mix_in(config)
+    check_batches(config, datasets)
+    config = with_classes(config, datasets, started=resume)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
     end = max(1, math.ceil(share * last))
@@ -145,9 +143,9 @@ def _finish_exports(gan: GAN, folder: RunFolder, saved: CheckpointFolder, callba
 def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -> Outcome:
     """Trains as a process that is not the first of a distributed run; its files are temporary and not kept."""
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
-        datasets, mix_in = load_pictures(config), _load_mix_in(config)
-        _check_batches(config, datasets)
-        config = _with_classes(config, datasets, started=resume)
+        datasets, mix_in = load_pictures(config), load_mix_in(config)
+        check_batches(config, datasets)
+        config = with_classes(config, datasets, started=resume)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -167,9 +165,9 @@ def dry_run(config: TrainConfig) -> None:
     """Checks everything that `train` would, writes no run, and prints what a run would do."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
-    _load_mix_in(config)
-    _check_batches(config, datasets)
-    config = _with_classes(config, datasets, started=False)
+    load_mix_in(config)
+    check_batches(config, datasets)
+    config = with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets, gan)  # its weights are among what can be missing
@@ -190,112 +188,10 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
-    config = _with_classes(config, datasets, started=False)
+    config = with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")
-
-
-def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None) -> list[Dataset]:
-    """The pictures of every domain, or of `sources`, which are named by their flags."""
-    datasets: list[Dataset] = []
-    for name, folder in (config.folders if sources is None else sources).items():
-        dataset = _load_domain(config, name, folder)
-        for file in dataset.skipped[:20]:
-            print(f"skipped {file}")
-        if len(dataset.skipped) > 20:
-            print(f"skipped {counted(len(dataset.skipped) - 20, 'more file')}")
-        for note in dataset.notes:
-            print(f"warning: {note}")
-        classes = f", {len(dataset.classes)} classes" if dataset.classes else ""
-        print(f"{counted(len(dataset), 'picture')} of {as_text(*config.picture_shape)}{classes} from {folder}")
-        if dataset.labels is not None and (warning := few_pictures(dataset.classes, dataset.labels)):
-            print(f"warning: {warning}")
-        datasets.append(dataset)
-    asked, made = getattr(config, "aspect", SQUARE), aspect_of(*config.picture_shape)
-    if not is_same_aspect(asked, made):
-        print(f"note: --aspect {asked} stands for {made}, the nearest shape that the networks make")
-    return datasets
-
-
-def _load_mix_in(config: TrainConfig) -> MixIn | None:
-    """The pictures of --mix-in, where a GAN has it and it is given."""
-    if not isinstance(config, LatentConfig) or not config.mix_in:
-        return None
-    (dataset,) = load_pictures(config, config.further_sources)
-    return MixIn(dataset.images, config.mix_in_share, config.mix_in_steps, dataset.digest)
-
-
-def _with_classes(config: TrainConfig, datasets: Sequence[Dataset], started: bool) -> TrainConfig:
-    """The settings with the classes of the pictures, which follow from --labels.
-
-    Raises:
-        UserError: if a run that has started learned others: its networks and their order follow from them.
-    """
-    first = datasets[0]
-    names = first.classes or None
-    if started and config.class_names != names:
-        raise UserError(
-            f"{config.run_folder} was trained {_listed(config.class_names)}, and the pictures are now "
-            f"{_listed(names)}; give the same labels to go on, or start a new run"
-        )
-    pictures = None if first.labels is None else tuple(np.bincount(first.labels, minlength=len(names or ())).tolist())
-    return dataclasses.replace(config, class_names=names, class_pictures=pictures)
-
-
-def _listed(classes: Sequence[str] | None) -> str:
-    if not classes:
-        return "without classes"
-    more = ", ..." if len(classes) > 5 else ""
-    return f"with {len(classes)} classes ({', '.join(shown(name, 30) for name in classes[:5])}{more})"
-
-
-def _check_batches(config: TrainConfig, datasets: Sequence[Dataset]) -> None:
-    """Raises a UserError unless every domain has pictures enough to train with."""
-    for folder, dataset in zip(config.folders.values(), datasets):
-        if config.fid and len(dataset) < 2:
-            raise UserError(
-                f"--fid compares sets of pictures, and {folder} has {counted(len(dataset), 'picture')}; "
-                "give at least 2, or leave --fid out"
-            )
-        if config.drop_last and len(dataset) < config.batch_size:
-            raise UserError(
-                f"--batch-size is {config.batch_size}, but {folder} has {counted(len(dataset), 'picture')} and batches "
-                f"with one twice are left out (drop_last); give {len(dataset)} or less, or "
-                f"{_without('drop_last', config)}"
-            )
-    if len(datasets) > 1 and min(map(len, datasets)) < 2:
-        counts = [f"{name} {path} has {len(each):,}" for (name, path), each in zip(config.folders.items(), datasets)]
-        raise UserError(f"every domain needs at least two pictures: {' and '.join(counts)}")
-
-
-def _without(name: str, config: TrainConfig) -> str:
-    """The flag that turns off a switch that is on."""
-    on_by_default = {field.name: field.default for field in dataclasses.fields(config)}[name]
-    return f"--no-{flag(name)[2:]}" if on_by_default else f"leave out {flag(name)}"
-
-
-def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
-    """One folder's pictures; where there are several folders an error names its flag and the others."""
-    try:
-        return load_dataset(
-            folder,
-            config.resolution,
-            config.channels,
-            cache_folder=config.cache_folder,
-            enlarge=config.enlarge,
-            value_range=config.value_limits,
-            image_column=config.image_column,
-            aspect=aspect_of(*config.picture_shape),
-            labels=config.labels,
-        )
-    except UserError as error:
-        others = [f"{other} {path}" for other, path in config.folders.items() if other != name]
-        if name not in config.folders:
-            raise UserError(f"{name}: {error}") from error
-        if not others:
-            raise
-        raise UserError(f"{name}: {error} (the other domain is {', '.join(others)})") from error
 
 
 def _largest(datasets: Sequence[Dataset]) -> int:
