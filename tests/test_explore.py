@@ -157,3 +157,11 @@ def test_refused_in_one_line(weights_file: Path, tmp_path: Path) -> None:
     generate = ("generate", "--weights", weights_file, "--output-folder", tmp_path / "out")
     assert_refused(run(*generate, "--direction", "17:1"), "17", "16")
     assert_refused(run(*generate, "--latents", "no.npz", "--seed", 3), "--seed")
+
+
+def test_weights_that_are_missing_are_asked_for_by_this_commands_flag(weights_file: Path, tmp_path: Path) -> None:
+    save_png(np.zeros((64, 64, 3), np.uint8), tmp_path / "photo.png")
+    result = run("explore", "project", "--model", weights_file, "--photo", tmp_path / "photo.png", "--features",
+                 "vgg16", "--features-weights", tmp_path / "vgg.h5", "--save", tmp_path / "a.npz")  # fmt: skip
+    assert_refused(result, "--features-weights", "vgg.h5")
+    assert "--perceptual-weights" not in result.stderr

@@ -40,7 +40,7 @@ from sle_gan.latents.points import (
     read_points,
     save_points,
 )
-from sle_gan.latents.projection import Search, film, project
+from sle_gan.latents.projection import Search, add_step, film, project, search_steps
 from sle_gan.latents.walks import EASINGS, WAYS, walk
 from sle_gan.models.folded import TensorOperations, run
 from sle_gan.seeds import seeded_latents
@@ -324,3 +324,33 @@ def test_a_generated_picture_is_found_again() -> None:
         own = project(network, TinyMaps(), picture, Search(1, 1, 1, seed=seed, noise_seed=seed))[0].distance
         history = project(network, TinyMaps(), picture, Search(noise_seed=seed))
         assert history[-1].distance < 1.5 * own
+
+
+def test_a_search_goes_on_while_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras.utils.set_random_seed(0)
+    network = used(Generator(64, width=8, latent=16)).fold()
+    (picture,) = images_of(network, points(7))
+    search = Search(candidates=8, starts=4, steps=6)
+    steps = list(search_steps(network, TinyMaps(), picture, search))
+    assert len(steps) == search.rounds
+    distances = [found.distance for found in steps]
+    assert distances == sorted(distances, reverse=True)
+    history: list[Any] = []
+    for found in steps:
+        add_step(history, found)
+    assert [found.step for found in history] == sorted({found.step for found in history})
+    assert history[-1].distance == distances[-1]
+    rounds = 0
+
+    class Counted(TinyMaps):
+        def __call__(self, images: Any) -> Any:
+            nonlocal rounds
+            rounds += 1
+            return super().__call__(images)
+
+    monkeypatch.setattr(engine, "compile_function", lambda function: function)
+    some = search_steps(network, Counted(), picture, search)
+    for _ in range(3):
+        next(some)
+    some.close()
+    assert rounds == 1 + 3  # the picture's own, and a round for each time that it was asked

@@ -22,7 +22,7 @@ from sle_gan import Discriminator, Generator, SLEGANConfig, weights
 from sle_gan.errors import UserError
 from sle_gan.generation import generate_images
 from sle_gan.hub import local_folder, open_model
-from sle_gan.hub.card import Shared, _quoted, make_card
+from sle_gan.hub.card import Shared, make_card, quoted
 from sle_gan.hub.loading import load_folded, load_generator
 from sle_gan.hub.save import save_pretrained
 from sle_gan.hub.training_facts import Score, TrainingFacts, read_training, run_files, shareable_settings
@@ -306,4 +306,4 @@ def test_any_folder_name_makes_a_card(name: str, tmp_path: Path) -> None:
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_is_a_scalar_that_yaml_reads_back(text: str) -> None:
     yaml = pytest.importorskip("yaml")
-    assert yaml.safe_load(f"name: {_quoted(text)}\nother: 1") == {"name": text, "other": 1}
+    assert yaml.safe_load(f"name: {quoted(text)}\nother: 1") == {"name": text, "other": 1}

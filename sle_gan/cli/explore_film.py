@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sle_gan.cli import explore_model as shared
 from sle_gan.cli.common import user_path
 from sle_gan.errors import UserError, counted
+from sle_gan.runs.grids import find_grids
 
 if TYPE_CHECKING:
     import numpy as np
 
-_FILE = re.compile(r"(.+)_(\d{8,})\.png")
 _STRIP = 24  # pixels under each picture, for the step
 
 
@@ -57,14 +56,13 @@ def _grids(arguments: argparse.Namespace) -> list[tuple[int, Path]]:
     folder = Path(arguments.run) / "samples"
     if not folder.is_dir():
         raise UserError(f"--run {arguments.run} has no folder samples; expected a run of sle-gan train")
-    matches = [(path, match) for path in folder.iterdir() if (match := _FILE.fullmatch(path.name))]
-    names = sorted({match[1] for _, match in matches}, key=lambda name: (name != "samples", name))
-    if not names:
+    found = find_grids(folder)
+    if not found:
         raise UserError(f"--run {arguments.run} has no grids in its folder samples yet")
-    name = arguments.grid or names[0]
-    if name not in names:
-        raise UserError(f"--grid {name}: this run has {', '.join(names)}")
-    return sorted((int(match[2]), path) for path, match in matches if match[1] == name)
+    name = arguments.grid or next(iter(found))
+    if name not in found:
+        raise UserError(f"--grid {name}: this run has {', '.join(found)}")
+    return found[name]
 
 
 def _frames(files: list[tuple[int, Path]], side: int) -> Iterator[np.ndarray]:

@@ -38,37 +38,17 @@ def main(arguments: argparse.Namespace) -> None:
     generator = shared.load(stored, arguments, contents=contents, styles=styles)
     from tqdm import tqdm
 
-    from sle_gan.latents.mixing import mixed_points, mixed_sizes
+    from sle_gan.latents.mixing import mixed_points
     from sle_gan.latents.points import images_of, save_points
+    from sle_gan.latents.sheets import mix_sheet
     from sle_gan.pictures import save_picture
 
-    sizes = ", ".join(map(str, mixed_sizes(generator)))
     mixed = list(mixed_points(generator, contents, styles, arguments.style_strength))
     if arguments.save:
         save_points(mixed, shared.made_folder(arguments.save))
         print(f"wrote the latents and gates of {counted(len(mixed), 'picture')} to {arguments.save}")
     if arguments.sheet:
         pictures = list(tqdm(images_of(generator, mixed), total=len(mixed), unit="img", delay=2))
-        heading = (
-            f"Content from the left, style from the top: gates of the maps of {sizes} pixels, "
-            f"strength {arguments.style_strength:g}"
-        )
-        sheet = _sheet(heading, generator, contents, styles, pictures)
+        sheet = mix_sheet(generator, contents, styles, pictures, arguments.style_strength)
         save_picture(sheet, shared.made_folder(arguments.sheet))
         print(f"wrote {len(contents)} contents by {len(styles)} styles to {arguments.sheet}")
-
-
-def _sheet(heading: str, generator: Any, contents: list[Any], styles: list[Any], mixed: list[Any]) -> Any:
-    import numpy as np
-
-    from sle_gan.latents.points import images_of
-    from sle_gan.pictures.sheets import Cell, labelled_sheet
-
-    corner = Cell(np.full_like(mixed[0], 255), "")
-    top = [Cell(image, style.name, "style") for image, style in zip(images_of(generator, styles), styles)]
-    rows = [[corner, *top]]
-    for i, (image, content) in enumerate(zip(images_of(generator, contents), contents)):
-        row = mixed[i * len(styles) : (i + 1) * len(styles)]
-        cells = [Cell(picture, f"{content.name} x {style.name}") for picture, style in zip(row, styles)]
-        rows.append([Cell(image, content.name, "content"), *cells])
-    return labelled_sheet(heading, rows)

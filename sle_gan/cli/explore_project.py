@@ -81,7 +81,10 @@ def main(arguments: argparse.Namespace) -> None:
 
     if arguments.gates and not generator.gate_widths:
         raise UserError("--gates: this generator has no gates; leave the flag out")
-    maps = load_maps(arguments.features, arguments.features_weights)
+    try:
+        maps = load_maps(arguments.features, arguments.features_weights)
+    except UserError as error:
+        raise UserError(f"--features-weights: {error}") from error
     names = ("candidates", "starts", "steps", "patience", "gates", "seed")
     search = Search(**{name: getattr(arguments, name) for name in names})
     with tqdm(total=search.rounds, unit="step", delay=2) as bar:

@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": Command("sle_gan.cli.evaluate", "score generated pictures (FID, KID, precision, recall), find copies"),
     "search": Command("sle_gan.cli.search", "find the settings that score best: learning rates, batch size, ..."),
     "explore": Command("sle_gan.cli.explore", "mix pictures and look at what a generator learned"),
+    "studio": Command("sle_gan.cli.studio", "play with trained generators in a browser, and watch runs"),
     "translate": Command("sle_gan.cli.translate", "translate pictures with a trained CycleGAN"),
     "convert": Command("sle_gan.cli.convert", "read PyTorch checkpoints, and write FastGAN's"),
     "share": Command("sle_gan.cli.share", "make a folder or a hub repository of a trained generator"),

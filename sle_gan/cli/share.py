@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ examples:
   sle-gan share --folder shared/flowers --push user/flowers
   sle-gan share --name flowers --push user/flowers --private
   sle-gan share --weights generator_weights.h5 --folder shared/flowers
+  sle-gan share --name flowers --space spaces/flowers
 
 The folder holds config.json, the weights, a grid of generated pictures and a model card, README.md, written from
 the run: look at it, change it, then push it. No training picture, path or name of yours goes into it. To
@@ -56,7 +58,15 @@ def make_parser() -> Parser:
         metavar="DIR",
         help="write the model there; alone with --push: send what is there",
     )
-    where.add_argument("--override", action="store_true", help="replace the shared model that is in --folder")
+    where.add_argument(
+        "--space",
+        type=user_path,
+        metavar="DIR",
+        help="instead: write the files of a hub Space there, whose visitors play with the model in sle-gan studio",
+    )
+    where.add_argument(
+        "--override", action="store_true", help="replace the shared model in --folder, or the Space in --space"
+    )
     where.add_argument("--push", metavar="USER/NAME", help="send it to this repository, which is made if need be")
     where.add_argument("--private", action="store_true", help="make the repository private")
     add_engine_flag(parser)
@@ -67,6 +77,10 @@ def main(argv: list[str]) -> None:
     """Parses, checks what can be checked without a backend, saves, pushes."""
     arguments = make_parser().parse_args(argv)
     source = _check(arguments)
+    if arguments.space:
+        assert source is not None
+        _save_space(arguments, source, Path(arguments.space))
+        return
     from sle_gan.hub.upload import Destination
 
     destination = Destination(arguments.push, arguments.private) if arguments.push else None
@@ -116,8 +130,29 @@ def _save(arguments: argparse.Namespace, source: str | Path, folder: Path) -> No
             print(f"look at {folder / 'README.md'} and samples.png before you publish them")
 
 
+def _save_space(arguments: argparse.Namespace, source: str | Path, folder: Path) -> None:
+    import_engine_to_compute(arguments.engine)
+    from sle_gan.hub.space import save_space
+
+    save_space(
+        source,
+        folder,
+        license=arguments.license,
+        last=arguments.last,
+        half=arguments.half,
+        override=arguments.override,
+    )
+    size = _shown_size(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    print(f"wrote app.py, requirements.txt, README.md, model and sle_gan ({size} in all) to {folder}")
+    print(f"try it: {shlex.join(['python', str(folder / 'app.py')])}")
+    print(f"publish it: {shlex.join(['hf', 'upload', 'USER/NAME', str(folder), '--repo-type', 'space'])}")
+
+
 def _size(path: Path) -> str:
-    size = path.stat().st_size
+    return _shown_size(path.stat().st_size)
+
+
+def _shown_size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
@@ -134,8 +169,10 @@ def _check(arguments: argparse.Namespace) -> str | Path | None:
     checked_license(arguments.license)
     if arguments.name and arguments.weights:
         raise UserError("--name and --weights were both given; give one of them")
+    if arguments.space:
+        return _check_space(arguments)
     if not arguments.folder and not arguments.push:
-        raise UserError("nowhere to put it: give --folder DIR, --push USER/NAME or both")
+        raise UserError("nowhere to put it: give --folder DIR, --push USER/NAME or both, or --space DIR")
     if arguments.private and not arguments.push:
         raise UserError("--private goes with --push")
     if arguments.folder and (arguments.name or arguments.weights):
@@ -160,3 +197,25 @@ def _check(arguments: argparse.Namespace) -> str | Path | None:
         raise UserError(f"--folder {arguments.folder}: there is no such folder; --name RUN makes one of a run")
     shared_files(Path(arguments.folder))
     return None
+
+
+def _check_space(arguments: argparse.Namespace) -> str | Path:
+    """What a Space is to show; raises as `_check`."""
+    from sle_gan.hub.space import check_space
+    from sle_gan.hub.training_facts import run_files
+
+    for flag in ("folder", "push", "private", "discriminator"):
+        if getattr(arguments, flag):
+            raise UserError(f"--{flag} does not go with --space; give one of them")
+    check_space(Path(arguments.space), arguments.override)
+    check_output_folder("--space", Path(arguments.space).absolute().parent)
+    if arguments.weights:
+        if arguments.last:
+            raise UserError("--last goes with --name")
+        open_model(arguments.weights, "--weights").generator()
+        return arguments.weights
+    if not arguments.name:
+        raise UserError("nothing to share: give --name RUN or --weights FILE")
+    run = Path(arguments.output_folder) / arguments.name
+    run_files(run, arguments.last, False)
+    return run

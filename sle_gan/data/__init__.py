@@ -18,7 +18,7 @@ from sle_gan.data.decode import (
 from sle_gan.data.levels import Levels, describe
 from sle_gan.data.loader import BatchLoader
 from sle_gan.data.mixing import MixIn
-from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE
+from sle_gan.data.opening import MAX_ASPECT, MAX_PIXELS, MIN_SIDE, stated_size
 from sle_gan.data.picture_files import IMAGE_SUFFIXES, SkippedFile, find_images
 from sle_gan.data.sampler import batch_indices
 from sle_gan.data.sources import PictureSource, check_image_column, check_source, is_source, open_source
@@ -54,4 +54,5 @@ __all__ = [
     "read_cut",
     "read_reduced",
     "read_whole",
+    "stated_size",
 ]

@@ -48,6 +48,15 @@ def open_picture(source: Source, at_least: int | None = None, any_shape: bool = 
             yield image
 
 
+def stated_size(source: Source) -> tuple[int, int]:
+    """Width and height as a picture's file states them, of any size; nothing is decoded.
+
+    Raises what `decode_image` says for a file that is no picture.
+    """
+    with _opened(source) as file, _identified(file) as image:
+        return image.size
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[IO[bytes]]:
     if isinstance(source, (str, os.PathLike)):

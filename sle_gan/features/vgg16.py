@@ -50,9 +50,8 @@ def _downloaded() -> keras.Model:
         return keras.applications.VGG16(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises bare Exceptions for failed downloads
         raise UserError(
-            f"VGG16's weights cannot be downloaded ({str(error).splitlines()[0]}); give "
-            "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications with --perceptual-weights, "
-            "or use --reconstruction-loss l1"
+            f"VGG16's weights cannot be downloaded ({str(error).splitlines()[0]}); give the file "
+            "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications"
         ) from error
 
 

@@ -56,13 +56,13 @@ def checked_license(license: str | None) -> str:
 
 def make_card(shared: Shared) -> str:
     """The text of README.md."""
-    shared = shared._replace(title=_title(shared.title))
+    shared = shared._replace(title=titled(shared.title))
     sections = [_header(shared), f"# {shared.title}\n", _introduction(shared)]
     sections += [_usage(shared), _training(shared), _quality(shared), _limitations(shared), _license(shared)]
     return "\n".join(sections)
 
 
-def _title(name: str) -> str:
+def titled(name: str) -> str:
     """A folder's or repository's name as a title: one line that can be written as UTF-8."""
     try:
         name = os.fsencode(name).decode("utf-8", "replace")  # whatever encoding this process has for names
@@ -74,7 +74,7 @@ def _title(name: str) -> str:
 def _header(shared: Shared) -> str:
     """YAML. Values that somebody typed are quoted."""
     lines = [
-        f"license: {_quoted(shared.license)}",
+        f"license: {quoted(shared.license)}",
         f"library_name: {LIBRARY}",
         f"pipeline_tag: {_task(shared)}",
         "tags:",
@@ -85,7 +85,7 @@ def _header(shared: Shared) -> str:
         metric, name = _metric(score.extractor)
         lines += [
             "model-index:",
-            f"- name: {_quoted(shared.title)}",
+            f"- name: {quoted(shared.title)}",
             "  results:",
             "  - task:",
             f"      type: {_task(shared)}",
@@ -94,13 +94,13 @@ def _header(shared: Shared) -> str:
             "      name: the training pictures",
             "    metrics:",
             f"    - type: {metric}",
-            f"      name: {_quoted(name)}",
+            f"      name: {quoted(name)}",
             f"      value: {score.value:.4f}",
         ]
     return "\n".join(["---", *lines, "---", ""])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A double-quoted YAML scalar.
 
     Not JSON's: that writes what is beyond U+FFFF as two escapes, which YAML reads as two characters, and leaves in

@@ -7,6 +7,7 @@
 | `directions` | where pictures change most, and moves along it |
 | `walks` | the way from point to point, as frames |
 | `projection` | a picture's latents, and gates, found by optimisation |
+| `sheets` | pictures of what was done with points |
 
 A generator is what `sle_gan.hub.loading.load_folded` gives: a `Folded`, or a network that has no such form.
 """

@@ -8,7 +8,7 @@ steps. The network is the one that generates: folded, in inference, with the noi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -73,6 +73,35 @@ class Search(NamedTuple):
         return -(-max(self.candidates, self.starts) // self.starts) + self.steps + (self.steps // 2) * self.gates
 
 
+def search_steps(
+    generator: Any, maps: FeatureMaps, picture: np.ndarray, search: Search | None = None
+) -> Iterator[Found]:
+    """Searches the latents of a picture, for as long as it is asked to go on.
+
+    Args:
+        generator: see `sle_gan.latents`.
+        maps: of a frozen network.
+        picture: uint8 (R, R, C), of the generator's resolution and channels.
+        search: how; by default as `Search()`.
+
+    Yields:
+        The nearest point so far, after each of at most `search.rounds`.
+    """
+    search = search or Search()
+    measure = _Measure(generator, maps, picture, search.noise_seed)
+    nearest = yield from _nearest_candidates(measure, generator.latent, search)
+    best = nearest[0]
+    starts = np.stack([found.point.latents for found in nearest])
+    for found in _descend_latents(measure, starts, search, best):
+        best = min(best, found, key=lambda each: each.distance)
+        yield best
+    if search.gates:
+        (start,) = with_gates(generator, [best.point])
+        for found in _descend_gates(measure, start, search):
+            best = min(best, found, key=lambda each: each.distance)
+            yield best
+
+
 def project(
     generator: Any,
     maps: FeatureMaps,
@@ -80,34 +109,29 @@ def project(
     search: Search | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> list[Found]:
-    """Searches the latents of a picture.
+    """Searches the latents of a picture to the end.
 
     Args:
-        generator: see `sle_gan.latents`.
-        maps: of a frozen network.
-        picture: uint8 (H, W, C), of the generator's size and channels.
-        search: how; by default as `Search()`.
+        generator, maps, picture, search: as `search_steps`.
         progress: called after each of at most `search.rounds` with the smallest distance so far.
 
     Returns:
         Every point that was nearer than all before it; the last is what was searched.
     """
-    search = search or Search()
-    measure = _Measure(generator, maps, picture, search.noise_seed)
-    report = progress or (lambda distance: None)
-    nearest = _nearest_candidates(measure, generator.latent, search, report)
-    starts, best = np.stack([found.point.latents for found in nearest]), nearest[:1]
-    for found in _descend_latents(measure, starts, search, best[0]):
-        if found.distance < best[-1].distance:
-            best.append(found)
-        report(best[-1].distance)
-    if search.gates:
-        (start,) = with_gates(generator, [best[-1].point])
-        for found in _descend_gates(measure, start, search):
-            if found.distance < best[-1].distance:
-                best.append(found)
-            report(best[-1].distance)
-    return best
+    history: list[Found] = []
+    for found in search_steps(generator, maps, picture, search):
+        add_step(history, found)
+        if progress:
+            progress(found.distance)
+    return history
+
+
+def add_step(history: list[Found], found: Found) -> None:
+    """Adds what `search_steps` gave to the points that were nearer than all before them, one for each step."""
+    if not history or found.distance < history[-1].distance:
+        if history and found.step == history[-1].step:
+            history.pop()
+        history.append(found)
 
 
 class _Measure:
@@ -159,17 +183,21 @@ def _unit(maps: Any) -> Any:
     return maps / ops.sqrt(ops.sum(ops.square(maps), -1, keepdims=True) + 1e-10)
 
 
-def _nearest_candidates(measure: _Measure, latent: int, search: Search, report: Callable[[float], None]) -> list[Found]:
-    """The `starts` nearest random latents, the nearest first."""
+def _nearest_candidates(measure: _Measure, latent: int, search: Search) -> Generator[Found, None, list[Found]]:
+    """Yields the nearest random latents so far; returns the `starts` nearest, the nearest first."""
     seeds = range(search.seed, search.seed + max(search.candidates, search.starts))
     latents = np.stack([seeded_latents(seed, latent) for seed in seeds])
     distances = np.zeros(0, np.float32)
+
+    def found(i: int) -> Found:
+        return Found(0, float(distances[i]), Point(latents[i], measure.noise_seed))
+
     for at in range(0, len(latents), search.starts):
         part = _padded(measure, latents[at : at + search.starts], search.starts)
         distances = np.concatenate([distances, part])
-        report(float(distances.min()))
+        yield found(int(distances.argmin()))
     order = np.argsort(distances, kind="stable")[: search.starts]
-    return [Found(0, float(distances[i]), Point(latents[i], measure.noise_seed)) for i in order]
+    return [found(int(i)) for i in order]
 
 
 def _padded(measure: _Measure, latents: np.ndarray, size: int) -> np.ndarray:

@@ -60,3 +60,12 @@ def test_a_run_with_the_perceptual_loss(vgg, pictures: Path, tmp_path: Path) -> 
     assert result.returncode == 0, result.stderr
     grey = run("train", "--data-folder", pictures, "--output-folder", tmp_path, *TINY, *flags, "--channels", "grey")
     assert_refused(grey, "--channels is grey", "rgb")
+
+
+def test_a_failed_download_names_the_file_and_no_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise Exception("URL fetch failure on https://...: 403")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    with pytest.raises(UserError, match=r"403\); give the file vgg16_weights.*notop.h5 of keras.applications$"):
+        load_maps("vgg16")

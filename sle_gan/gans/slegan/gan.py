@@ -30,7 +30,7 @@ def perceptual_features(config: SLEGANConfig) -> losses.Features | None:
     try:
         return load_maps("vgg16", config.perceptual_weights)
     except UserError as error:
-        raise UserError(f"--perceptual-weights: {error}") from error
+        raise UserError(f"--perceptual-weights: {error}; or use --reconstruction-loss l1") from error
 
 
 class SLEGAN(SLEGANStep):
