@@ -100,6 +100,23 @@ def test_pictures_are_those_of_generate(actions: Actions, model: Path) -> None:
             actions.create(**{"model": "flowers.h5", "seed": 0, "count": 1, "truncation": 0, **wrong})
 
 
+def test_each_class_of_a_generator_is_a_model(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    network = used(Generator(64, width=8, latent=16, classes=("rose", "daisy"), class_pictures=(3, 1)))
+    network.save_weights(tmp_path / "kinds.h5")
+    actions = Actions(Shelf([str(tmp_path / "kinds.h5")]), Outbox(tmp_path / "served"))
+    assert actions.shelf.generators() == ["kinds.h5: rose", "kinds.h5: daisy"]
+    assert "64x64 pixels from 16 numbers" in actions.describe("kinds.h5: daisy")
+    folded = load_folded(tmp_path / "kinds.h5")
+    for name, weights in (("rose", [1.0, 0.0]), ("daisy", [0.0, 1.0])):
+        (expected,) = np.concatenate(list(generate_images(folded.of_class(np.array(weights)), range(7, 8))))
+        np.testing.assert_array_equal(pixels(actions.create(f"kinds.h5: {name}", 7, 1).pictures[0][0]), expected)
+    network = used(Generator(64, width=8, latent=16))
+    network.save_weights(tmp_path / "kinds.h5")
+    with pytest.raises(UserError, match="no more"):
+        actions.create("kinds.h5: rose", 0, 1)
+
+
 def test_mixes_directions_and_styles(actions: Actions) -> None:
     sheet = actions.mix("flowers.h5", "0-1", "5", 1.0)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
@@ -211,8 +228,8 @@ def test_few_networks_are_kept(weights: dict[str, Path], monkeypatch: pytest.Mon
 
 def test_uploads_have_limits(actions: Actions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path | None, words: str) -> None:
-        for read in (uploads.read_square_upload, uploads.read_whole_upload):
-            arguments = (64, 3) if read is uploads.read_square_upload else (3,)
+        for read in (uploads.read_cut_upload, uploads.read_whole_upload):
+            arguments = (64, 3) if read is uploads.read_cut_upload else (3,)
             with pytest.raises(UserError, match=words):
                 read(path and str(path), *arguments)
 

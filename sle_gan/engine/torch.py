@@ -27,6 +27,10 @@ from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls
 from sle_gan.engine.random import RandomStream
 from sle_gan.engine.scope import ReadThroughScope
+from sle_gan.engine.torch_convolution import average_pool as average_pool
+from sle_gan.engine.torch_convolution import conv as conv
+from sle_gan.engine.torch_convolution import conv_transpose as conv_transpose
+from sle_gan.engine.torch_convolution import nchw, nhwc
 from sle_gan.errors import UserError
 
 # A step gets a batch and its random numbers; it returns named scalars.
@@ -184,54 +188,8 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
     """
     mean, variance = torch.zeros_like(gamma, requires_grad=False), torch.ones_like(gamma, requires_grad=False)
     # With a momentum of 1 the running moments become those of this batch.
-    y = functional.batch_norm(_nchw(x), mean, variance, gamma, beta, training=True, momentum=1.0, eps=epsilon)
-    return _nhwc(y), mean, variance
-
-
-def _nchw(x: torch.Tensor) -> torch.Tensor:
-    """The same memory, in the order of axes that PyTorch wants; to it these maps are of the format channels_last."""
-    return x.permute(0, 3, 1, 2)
-
-
-def _nhwc(x: torch.Tensor) -> torch.Tensor:
-    return x.permute(0, 2, 3, 1)
-
-
-def conv(x: Any, kernel: Any, strides: int = 1, padding: str = "valid") -> Any:
-    """`keras.ops.conv` of maps NHWC and a kernel (height, width, C / groups, F), without copies of the maps.
-
-    Keras's own copies them twice, and in float64 it has no gradient.
-    """
-    x, kernel = _nchw(ops.convert_to_tensor(x)), ops.convert_to_tensor(kernel).permute(3, 2, 0, 1).contiguous()
-    pads = [(0, 0), (0, 0)]
-    if padding == "same":
-        totals = [max(0, (-(-n // strides) - 1) * strides + k - n) for n, k in zip(x.shape[2:], kernel.shape[2:])]
-        pads = [(total // 2, total - total // 2) for total in totals]
-    if any(before != behind for before, behind in pads):
-        x = functional.pad(x, [*pads[1], *pads[0]])
-        pads = [(0, 0), (0, 0)]
-    both = pads[0][0], pads[1][0]
-    return _nhwc(functional.conv2d(x, kernel, None, strides, both, groups=x.shape[1] // kernel.shape[1]))
-
-
-def conv_transpose(x: Any, kernel: Any, strides: int = 1, padding: str = "valid") -> Any:
-    """`keras.ops.conv_transpose` of maps NHWC and a kernel (k, k, F, C), likewise.
-
-    Args:
-        strides: k at most.
-        padding: with "same", k - strides is even.
-    """
-    kernel = ops.convert_to_tensor(kernel).permute(3, 2, 0, 1).contiguous()
-    beyond = kernel.shape[-1] - strides
-    crop = beyond // 2 if padding == "same" else 0
-    if beyond < 0 or (padding == "same" and beyond % 2):
-        raise ValueError(f"a kernel of {kernel.shape[-1]} with strides of {strides} and padding {padding!r}")
-    return _nhwc(functional.conv_transpose2d(_nchw(ops.convert_to_tensor(x)), kernel, None, strides, crop))
-
-
-def average_pool(x: Any, size: int | tuple[int, int], strides: int | tuple[int, int]) -> Any:
-    """`keras.ops.average_pool` of maps NHWC without padding, likewise."""
-    return _nhwc(functional.avg_pool2d(_nchw(ops.convert_to_tensor(x)), size, strides))
+    y = functional.batch_norm(nchw(x), mean, variance, gamma, beta, training=True, momentum=1.0, eps=epsilon)
+    return nhwc(y), mean, variance
 
 
 def leaky_relu(x: Any, slope: float) -> Any:

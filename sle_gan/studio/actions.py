@@ -12,9 +12,10 @@ import numpy as np
 from sle_gan.errors import UserError
 from sle_gan.latents.points import Point, parse_seeds
 from sle_gan.seeds import seeded_latents
+from sle_gan.shapes import as_text, picture_shape
 from sle_gan.studio.outbox import Outbox
 from sle_gan.studio.shelf import Loaded, Shelf
-from sle_gan.studio.uploads import read_square_upload, read_whole_upload
+from sle_gan.studio.uploads import read_cut_upload, read_whole_upload
 
 MOST_PICTURES = 64
 MOST_MIXED = 6  # contents, and styles
@@ -69,9 +70,10 @@ class Actions:
     def describe(self, model: str) -> str:
         """The generator in a line."""
         loaded = self.shelf.generator(model)
-        side, sizes = loaded.resolution, ", ".join(map(str, loaded.network.gate_widths))
+        size = as_text(*picture_shape(loaded.resolution, loaded.aspect))
+        sizes = ", ".join(map(str, loaded.network.gate_widths))
         gates = f"styles for maps of {sizes} pixels" if sizes else "no styles to mix"
-        return f"Pictures of {side} x {side} pixels from {loaded.network.latent} numbers; {gates}."
+        return f"Pictures of {size} pixels from {loaded.network.latent} numbers; {gates}."
 
     def create(self, model: str, seed: float, count: float, truncation: float = 0) -> Created:
         """Pictures of `count` seeds from `seed` on, as `sle-gan generate`; truncation 0 is none."""
@@ -162,9 +164,9 @@ class Actions:
         return str(path)
 
     def photo(self, model: str, upload: str | None) -> np.ndarray:
-        """What a search looks for of an upload: its square as the generator would make it, uint8 (R, R, C)."""
+        """What a search looks for of an upload: the part that has the generator's shape, uint8 (H, W, C)."""
         loaded = self.shelf.generator(model)
-        return read_square_upload(upload, loaded.resolution, loaded.stored.architecture["channels"])
+        return read_cut_upload(upload, loaded.resolution, loaded.stored.architecture["channels"], loaded.aspect)
 
     def find(self, model: str, photo: np.ndarray, effort: str = "usual", gates: bool = False) -> Iterator[Seen]:
         """The search of `sle-gan explore project`, for as long as it is asked to go on; the last is what was found."""

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from sle_gan.errors import UserError
 from sle_gan.hub import open_model
 from sle_gan.hub.model_files import GENERATOR
-from sle_gan.runs.folder import is_run
+from sle_gan.runs.folder import is_run, read_run_config
+from sle_gan.shapes import SQUARE
 from sle_gan.weights import StoredNetwork
 
 # Networks that are kept in memory, of those that were used last. One of 256 pixels and width 64 takes 0.12 GB.
@@ -24,11 +25,13 @@ class Entry(NamedTuple):
     Attributes:
         reference: what `sle_gan.hub.open_model` takes.
         directions: of a CycleGAN: those that it translates in. Empty for what makes pictures from latents.
+        of_class: of a generator of classes, the one that this entry makes; there is an entry for each.
     """
 
     name: str
     reference: str
     directions: tuple[str, ...] = ()
+    of_class: str | None = None
 
 
 class Loaded(NamedTuple):
@@ -48,8 +51,13 @@ class Loaded(NamedTuple):
 
     @property
     def resolution(self) -> int:
-        """Side of the pictures in pixels."""
+        """Shorter side of the pictures in pixels."""
         return self.stored.architecture["output_resolution"]
+
+    @property
+    def aspect(self) -> str:
+        """W:H of the pictures."""
+        return self.stored.architecture.get("aspect", SQUARE)
 
 
 class Shelf:
@@ -71,8 +79,10 @@ class Shelf:
         for reference in references:
             name = Path(reference).name or reference
             name = reference if name in self._given else name
-            self._given[name] = Entry(name, reference, _directions(reference))
-        self._loaded: dict[tuple[str, str], Loaded] = {}
+            directions, classes = _what_it_makes(reference)
+            for entry in _entries(name, reference, directions, classes):
+                self._given[entry.name] = entry
+        self._loaded: dict[tuple[Entry, str], Loaded] = {}
         self._lock = threading.RLock()
 
     def entries(self) -> dict[str, Entry]:
@@ -85,7 +95,8 @@ class Shelf:
             directions = tuple(way for way in DIRECTIONS if (folder / f"generator_{way}_weights.h5").is_file())
             if directions or (folder / GENERATOR).is_file():
                 name = str(folder) if folder.name in found else folder.name
-                found[name] = Entry(name, str(folder), directions)
+                for entry in _entries(name, str(folder), directions, _classes_of_run(folder)):
+                    found[entry.name] = entry
         return found
 
     def generators(self) -> list[str]:
@@ -130,7 +141,7 @@ class Shelf:
         return self._get(entry, direction)
 
     def _get(self, entry: Entry, direction: str) -> Loaded:
-        key = (entry.reference, direction)
+        key = (entry, direction)
         with self._lock:
             known = self._loaded.pop(key, None)  # a broken file leaves nothing behind
             if known is None or known.version is None or _version(known.stored.source) != known.version:
@@ -142,15 +153,29 @@ class Shelf:
             return known
 
 
-def _directions(reference: str) -> tuple[str, ...]:
-    """Those of a CycleGAN; none for what makes pictures from latents.
+def _entries(name: str, reference: str, directions: tuple[str, ...], classes: Sequence[str]) -> list[Entry]:
+    """One for a model, or one for each class that its generator was taught."""
+    if not classes:
+        return [Entry(name, reference, directions)]
+    return [Entry(f"{name}: {each}", reference, directions, each) for each in classes]
+
+
+def _classes_of_run(folder: Path) -> tuple[str, ...]:
+    try:
+        return read_run_config(folder).class_names or ()
+    except UserError:  # a run of another version, or one that is being deleted
+        return ()
+
+
+def _what_it_makes(reference: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The directions of a CycleGAN, none for what makes pictures from latents, and the classes of that.
 
     Raises:
         UserError: for what is neither.
     """
     model = open_model(reference, "--model")
     try:
-        model.generator()
+        stored = model.generator()
     except UserError as error:
         found = []
         for direction in DIRECTIONS:
@@ -161,8 +186,8 @@ def _directions(reference: str) -> tuple[str, ...]:
             found.append(direction)
         if not found:
             raise error
-        return tuple(found)
-    return ()
+        return tuple(found), ()
+    return (), tuple(stored.architecture.get("classes", ()))
 
 
 def _version(source: str | Path) -> tuple[int, ...] | None:
@@ -175,6 +200,7 @@ def _version(source: str | Path) -> tuple[int, ...] | None:
 
 
 def _load(entry: Entry, direction: str) -> Loaded:
+    from sle_gan.generation import one_class
     from sle_gan.models.building import build_network, fold_network
 
     model = open_model(entry.reference)
@@ -183,6 +209,13 @@ def _load(entry: Entry, direction: str) -> Loaded:
     if direction:
         return Loaded(build_network(stored), stored, version, {})
     network = fold_network(stored)
+    classes = list(stored.architecture.get("classes", ()))
+    if entry.of_class is not None:
+        if entry.of_class not in classes:
+            raise UserError(f"{entry.reference} makes the class {entry.of_class} no more; open the page again")
+        network = network.of_class(one_class(classes.index(entry.of_class), len(classes)))
+    elif classes:
+        raise UserError(f"{entry.reference} makes {len(classes)} classes now; open the page again")
     if hasattr(network, "on_device"):
         network.on_device()
     return Loaded(network, stored, version, {})

@@ -36,16 +36,12 @@ def add_find(page: Page, tab: Any) -> None:
                 with gr.Column(min_width=130):
                     gr.Markdown("Nearest so far")
                     nearest = picture_box("Nearest so far", height=280, buttons=["download"], elem_id="nearest")
-            status = gr.Markdown("Choose a photo: its largest centred square is looked for.", elem_id="status")
+            status = gr.Markdown(
+                "Choose a photo: its largest centred part of the pictures' shape is looked for.", elem_id="status"
+            )
     found = gr.State(None)
     file = gr.DownloadButton("Download its latents (.npz)", visible=False)
-    with gr.Group(visible=False) as editing, gr.Row():
-        with gr.Column(scale=1, min_width=280):
-            steering = add_steering()
-        with gr.Column(scale=1, min_width=280):
-            style = seed_box(label="Style from the seed")
-            strength = gr.Slider(0, 2, value=0, step=0.1, label="Strength of the style")
-            edited = picture_box("Changed", elem_id="edited")
+    editing = _add_editing(page, found)
 
     def search(model: str, upload: str | None, effort: str, gates: bool) -> Iterator[tuple[Any, ...]]:
         photo = page.actions.photo(model, upload)
@@ -74,6 +70,19 @@ def add_find(page: Page, tab: Any) -> None:
 
     page.on([stop.click], stopped, found, [status, file, editing], cancels=[searching], **QUICK)
 
+
+def _add_editing(page: Page, found: Any) -> Any:
+    """What changes the point that was found; hidden until there is one."""
+    import gradio as gr
+
+    with gr.Group(visible=False) as editing, gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            steering = add_steering()
+        with gr.Column(scale=1, min_width=280):
+            style = seed_box(label="Style from the seed")
+            strength = gr.Slider(0, 2, value=0, step=0.1, label="Strength of the style")
+            edited = picture_box("Changed", elem_id="edited")
+
     def edit(model: str, point: Point | None, style: float, strength: float, method: str, *lengths: float) -> Any:
         if point is None:
             return gr.skip()
@@ -82,6 +91,7 @@ def add_find(page: Page, tab: Any) -> None:
 
     page.on([found.change, style.change, strength.change, *steering.changes], edit,
             [page.model, found, style, strength, *steering.inputs], edited, **WHILE_MOVING)  # fmt: skip
+    return editing
 
 
 def _told(seen: Seen) -> str:

@@ -12,6 +12,7 @@ from sle_gan.config import CHANNELS
 from sle_gan.data import decode_failure, decode_image, decode_whole, quiet_pillow, stated_size
 from sle_gan.errors import UserError, shown
 from sle_gan.pictures import to_pillow
+from sle_gan.shapes import SQUARE
 
 T = TypeVar("T")
 MOST_BYTES = 32 * 1024 * 1024
@@ -19,14 +20,14 @@ MOST_PIXELS = 64_000_000  # a phone's largest; decoded it takes 0.2 GB, and some
 TRANSLATED_SIDE = 1024  # larger ones would take minutes; sle-gan translate takes any size
 
 
-def read_square_upload(path: str | None, resolution: int, channels: int) -> np.ndarray:
-    """The largest centred square of an upload as uint8 (resolution, resolution, channels).
+def read_cut_upload(path: str | None, resolution: int, channels: int, aspect: str = SQUARE) -> np.ndarray:
+    """The largest centred part of that shape of an upload as uint8 (H, W, channels), the shorter side `resolution`.
 
     Raises:
         UserError: if there is none, it is no picture, or it is larger than the limits.
     """
     file = _checked(path)
-    return _decoded(file, lambda: decode_image(file, resolution, _name(channels)))
+    return _decoded(file, lambda: decode_image(file, resolution, _name(channels), aspect=aspect))
 
 
 def read_whole_upload(path: str | None, channels: int) -> np.ndarray:
