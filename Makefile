@@ -32,6 +32,8 @@ $(VENV)/.installed: requirements.txt requirements-core.txt pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	# gradio asks for a Pillow below 13, runs with 13, and the reference's numbers are of 13: 12 resizes otherwise.
+	$(BIN)/python -m pip install --quiet --no-deps --no-warn-conflicts "pillow>=13"
 	touch $@
 
 $(VENV)/.installed-docs: requirements-core.txt pyproject.toml

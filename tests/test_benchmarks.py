@@ -111,6 +111,7 @@ def test_the_programs_take_turns(tmp_path: Path) -> None:
         harness.run([sys.executable, "-c", "print('nothing')"])
 
 
+@pytest.mark.slow
 def test_training_from_flags_to_json_and_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     theirs = f"{sys.executable} -c \"print('{{resolution}} images/s')\""

@@ -189,6 +189,7 @@ def test_the_generated_pictures_of_a_step_are_of_the_classes_of_its_batch() -> N
     assert np.abs(ops.convert_to_numpy(one[0]) - ops.convert_to_numpy(other[0])).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_many_steps_in_a_call_and_resident_labels_change_no_bit() -> None:
     rows = [np.arange(4 * k, 4 * k + 4, dtype=np.int32) for k in range(3)]
     batches = [(IMAGES[each], LABELS[each]) for each in rows]

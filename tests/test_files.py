@@ -100,7 +100,7 @@ def test_every_setting_for_a_path_knows_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     config = CONFIGS[model]
     text = {field.name for field in dataclasses.fields(config) if field.type in ("str", "str | None")}
-    text -= {"name", "augment_policy", "attn_res_layers", "value_range", "image_column", "judges"}
+    text -= {"name", "augment_policy", "attn_res_layers", "value_range", "image_column", "judges", "aspect"}
     assert {"data_folder", "output_folder", "init_from", "cache_folder"} <= text
     made = config(**dict.fromkeys(text, "~/x"))
     assert {getattr(made, name) for name in text} == {str(tmp_path / "x")}

