@@ -49,12 +49,13 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """As `run_anew`, in a process that is forked from one which has imported TensorFlow: 4 seconds less.
 
-    What asks for another engine or has other options, and every system but Linux, gets a new interpreter.
+    What asks for another engine or other modules, or has other options, and every system but Linux, gets a new one.
     """
     words = [str(argument) for argument in arguments]
     environment = dict(os.environ if env is None else env)
-    another_engine = environment.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or "--engine" in words
-    if sys.platform != "linux" or another_engine or options:
+    another = environment.get("KERAS_BACKEND", "tensorflow") != "tensorflow" or "--engine" in words
+    another |= environment.get("PYTHONPATH") not in (os.environ.get("PYTHONPATH"), str(REPOSITORY))
+    if sys.platform != "linux" or another or options:
         return run_anew(*words, cwd=cwd, env=environment, **options)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         forks = multiprocessing.get_context("forkserver")

@@ -245,9 +245,9 @@ def test_exports_follow_their_checkpoints(pictures: Path, tmp_path: Path) -> Non
         assert weights.holds(folder.best_generator, *identity, best)
 
         # A resumed run takes the best score from the file that holds it: it was killed before step 2 could name it.
-        first, score, _, _ = run._restore(gan, run._open_devices(config), [], saved, last=3)
+        first, score, _, _ = run._restore(gan, run._open_devices(config), [], saved, last=3, mix_in=None)
         assert (first, score) == (2, Best(1, 9.0))
         saved.best.write_bytes(saved.best.read_bytes()[:1000])
         assert exports.renew_exports(gan, folder, saved) == []
-        assert run._restore(gan, run._open_devices(config), [], saved, last=3)[1] is None
+        assert run._restore(gan, run._open_devices(config), [], saved, last=3, mix_in=None)[1] is None
         assert read_meta(saved.all()[-1].path)["step"] == 2
