@@ -26,7 +26,7 @@ class Recorded(loop.Trainer):
         self.events: list[tuple[str, int]] = []
         self.told: list[tuple[int, dict[str, float]]] = []
         nothing: Any = SimpleNamespace(on_step=lambda step, logs: self.told.append((step, logs)))
-        dataset: Any = SimpleNamespace(images=IMAGES)
+        dataset: Any = SimpleNamespace(images=IMAGES, labels=None)
         evaluation: Any = object()
         super().__init__(gan, devices, [dataset], nothing, nothing, nothing, evaluation, Best(3, 1.0, {}))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 import sle_gan
 from sle_gan.runs.folder import RunFolder
 from sle_gan.search.tasks import Result, Task, output_file, read_result, write_task
+from sle_gan.storage.locks import lock as take_lock
 
 _LOOK_S = 0.2
 _PACKAGE = Path(sle_gan.__file__).resolve().parent
@@ -88,7 +88,7 @@ class ProcessRunner:
         while lock.exists():
             with lock.open("a") as file:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    take_lock(file)
                     return True
                 except BlockingIOError:  # the process of a search that was killed is saving
                     if self._stop():

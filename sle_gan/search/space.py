@@ -126,7 +126,7 @@ def parse_space(values: Mapping[str, Any], base: TrainConfig, source: str) -> Sp
 def _check_searchable(field: dataclasses.Field[Any], what: str) -> None:
     if is_path(field) or field.name in _OF_THE_PICTURES:
         raise UserError(f"{what} cannot be searched: scores of different pictures do not compare")
-    if field.name in _OF_THE_TRIAL or field.metadata["group"] in (QUALITY, KEPT) or field.metadata.get("hidden"):
+    if field.name in _OF_THE_TRIAL or field.metadata.get("hidden") or field.metadata["group"] in (QUALITY, KEPT):
         raise UserError(f"{what} cannot be searched: the search sets it, or pictures do not depend on it")
 
 

@@ -7,7 +7,6 @@ process that holds its lock; a process that dies lets go of it, and the next one
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import sqlite3
 import warnings
@@ -25,6 +24,8 @@ from sle_gan.search.sampling import distribution, sample
 from sle_gan.search.space import Space
 from sle_gan.search.tasks import Score
 from sle_gan.storage.atomic import temporary_beside
+from sle_gan.storage.locks import lock as take_lock
+from sle_gan.storage.locks import wait_for_lock
 from sle_gan.storage.paths import check_output_file, reason
 
 STUDY = "sle-gan search"
@@ -119,8 +120,11 @@ class Store:
             trial = None
             for trial in (each for each in trials if each.state is TrialState.RUNNING):
                 lock = self._take(trial.number)
-                if lock:
+                if lock and self.trials()[trial.number].state is TrialState.RUNNING:
                     break
+                if lock:  # another process ended it after the list was read
+                    lock.close()
+                    lock = None
             if not lock and len(trials) < limit:
                 lock = self._take(len(trials))
                 trial = self._begin(sample(self._study, len(trials), space, seed, base), space)
@@ -140,7 +144,7 @@ class Store:
         """The lock of a trial; None where another process has it."""
         file = (self._locks / f"{number:04d}.lock").open("w")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(file)
         except BlockingIOError:
             file.close()
             return None
@@ -260,7 +264,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Within it no other process is within it: what is looked at and then changed is changed once."""
     with path.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            wait_for_lock(file)
         except OSError as error:
             raise _no_locks(path.parent, error) from error
         yield

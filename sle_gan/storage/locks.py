@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from typing import IO
 
 try:
@@ -31,3 +32,12 @@ def lock(file: IO[str]) -> None:
             raise BlockingIOError(errno.EWOULDBLOCK, "locked by another process") from error
     else:
         raise OSError(errno.ENOSYS, "this system has no file locks")
+
+
+def wait_for_lock(file: IO[str], look_s: float = 0.02) -> None:
+    """As `lock`, once no other process has it; raises an OSError where there are no locks."""
+    while True:
+        try:
+            return lock(file)
+        except BlockingIOError:
+            time.sleep(look_s)

@@ -149,6 +149,26 @@ def test_two_processes_share_the_trials(tmp_path: Path) -> None:
     assert set(calls(tmp_path).values()) == {1}
 
 
+def test_a_trial_that_ends_while_it_is_looked_at_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process ends it between the reading of the list and the taking of its lock."""
+    search = make_search()
+    store, other, base = opened(tmp_path, search), opened(tmp_path, search), {**BASE.__dict__}
+    take = store._take
+
+    def take_late(number: int) -> Any:
+        if number == 0:
+            other.prune(store.trials()[0])
+        return take(number)
+
+    with store.claim(1, search.space, 0, base) as first:
+        assert first.number == 0
+    monkeypatch.setattr(store, "_take", take_late)
+    with store.claim(1, search.space, 0, base) as again:
+        assert again is None
+
+
 def test_a_trial_that_runs_elsewhere_is_left_alone(tmp_path: Path) -> None:
     search = make_search()
     store, base = opened(tmp_path, search), {**BASE.__dict__}
