@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import typing
 from pathlib import Path
 
 import pytest
-from helpers import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,14 +156,3 @@ def test_no_words_on_the_command_line_crash_the_parser(words: list[str]) -> None
         make_parser().parse_args(words)
     except SystemExit as error:
         assert error.code in (0, 2)
-
-
-def test_the_readme_lists_every_flag() -> None:
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    parsers = [make_parser(config) for config in CONFIGS.values()]
-    shown = [action for parser in parsers for action in parser._actions if action.help != argparse.SUPPRESS]
-    flags = {name for action in shown for name in action.option_strings}
-    flags -= {"-h", "--help"}
-    assert len(flags) >= 35
-    for name in flags:
-        assert f"| `{name}" in readme, name
