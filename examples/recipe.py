@@ -36,7 +36,7 @@ class Recipe:
         for source, (default, text) in sources.items():
             parser.add_argument(f"--{source}", default=default, metavar="SOURCE", help=f"{text} (default {default})")
         parser.add_argument("--folder", type=Path, help=f"where everything is made (default recipes/{name})")
-        parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax"))
+        parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax", "torch"))
         parser.add_argument("--tiny", action="store_true", help="all stages with tiny networks and local pictures")
         parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
         self.options = parser.parse_args(argv)

@@ -181,6 +181,23 @@ def test_saved_model_has_an_input_for_classes(trained: Path, tmp_path: Path) -> 
     assert np.array_equal(made[0][1], made[1][1]) and not np.array_equal(made[0][0], made[1][0])
 
 
+def test_a_resumed_run_is_bit_equal(trained: Path, tmp_path: Path) -> None:
+    settings = (
+        f"--data-folder {trained}/set --labels folders --balance-classes --resolution 64 --width 8 --latent 16 "
+        f"--batch-size 2 --output-folder {tmp_path} --cache-folder {trained}/cache"
+    ).split()
+    train.main([*settings, "--steps", "3", "--name", "straight"])
+    train.main([*settings, "--steps", "1", "--name", "stopped"])
+    train.main(f"--resume --output-folder {tmp_path} --name stopped --steps 3".split())
+    straight, stopped = (
+        np.load(tmp_path / name / "checkpoints" / "step_00000003.npz") for name in ("straight", "stopped")
+    )
+    arrays = {name for name in straight.files if isinstance(straight[name], np.ndarray)}
+    assert set(straight.files) == set(stopped.files) and any("class_embedding" in name for name in arrays)
+    for name in arrays:
+        np.testing.assert_array_equal(straight[name], stopped[name], err_msg=name)
+
+
 def test_a_run_goes_on_with_its_own_classes_only(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs")
     resume = ["--resume", "--name", "a", "--output-folder", str(tmp_path / "runs"), "--steps", "2"]

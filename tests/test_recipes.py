@@ -43,7 +43,11 @@ def run_recipe(name: str, folder: Path, *flags: str) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ})
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*/*.json")), ids=lambda file: f"{file.parent.name}/{file.name}")
+@pytest.mark.parametrize(
+    "file",
+    sorted(file for name in RECIPES for file in (EXAMPLES / name).glob("*.json")),
+    ids=lambda file: f"{file.parent.name}/{file.name}",
+)
 def test_config_files_hold_what_train_and_search_take(file: Path) -> None:
     if file.name.startswith("space"):
         base = read_config_file(file.with_name("finetune.json"))

@@ -15,10 +15,8 @@ from sle_gan.commands import command_line
 from sle_gan.config import TrainConfig, read_config_file
 from sle_gan.errors import UserError, counted
 from sle_gan.features import EXTRACTORS
-from sle_gan.shapes import aspect_of
 
 if TYPE_CHECKING:
-    from sle_gan.data import Dataset
     from sle_gan.search.search import Search
 
 METRICS = ("fid", "kid", "mifid", "precision", "recall")
@@ -190,32 +188,16 @@ def _make_search(options: argparse.Namespace, base: TrainConfig) -> Search:
     from sle_gan.search.search import Length, Search
     from sle_gan.search.space import default_space, read_space
     from sle_gan.search.tasks import Objective
+    from sle_gan.training.sets import load_pictures
 
     if options.space:  # before pictures are decoded
         space = read_space(options.space, base)
-    datasets = [_load(base, source) for source in base.folders.values()]
+    datasets = load_pictures(base)  # decoded once for all trials: none has that on its clock
     if not options.space:
         space = default_space(base, len(datasets[0]))
     objective = Objective(options.metric, options.features, options.features_weights, options.count, options.sets)
     length = Length(options.trial_minutes, options.rungs, options.reduction)
     return Search(base, space, objective, length, options.seed, tuple(each.digest for each in datasets))
-
-
-def _load(base: TrainConfig, source: str) -> Dataset:
-    """Decodes the pictures once for all trials: none has that on its clock."""
-    from sle_gan.data import load_dataset
-
-    return load_dataset(
-        source,
-        base.resolution,
-        base.channels,
-        cache_folder=base.cache_folder,
-        enlarge=base.enlarge,
-        value_range=base.value_limits,
-        image_column=base.image_column,
-        aspect=aspect_of(*base.picture_shape),
-        labels=base.labels,
-    )
 
 
 def _conclude(options: argparse.Namespace, store: Any, finished: bool) -> None:

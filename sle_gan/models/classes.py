@@ -11,10 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from sle_gan.gans.slegan.kernels import EMBEDDED, PROJECTED
 from sle_gan.models.layers import Shape, leaky_relu
-
-__all__ = ["EMBEDDED", "PROJECTED", "ClassEmbedding", "ClassProjection", "class_weights"]
 
 
 def class_weights(labels: Any, count: int) -> Any:
@@ -47,24 +44,30 @@ class ClassEmbedding(keras.layers.Layer):
 
 
 class ClassProjection(keras.layers.Layer):
-    """How well maps (B, h, w, `PROJECTED`) fit a class, as logits (B, h, w, 1).
+    """How well maps (B, h, w, channels) fit a class, as logits (B, h, w, 1).
 
     The maps' product with a vector of the class, over the root of their channels. The vector is the class's embedding
     through a dense layer and LeakyReLU, as Projected GAN's released code has it.
+
+    Args:
+        classes: how many there are.
+        size: numbers of a class's embedding.
+        channels: of the maps.
     """
 
-    def __init__(self, classes: int, **kwargs: Any):
+    def __init__(self, classes: int, size: int, channels: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.embedding = ClassEmbedding(classes, EMBEDDED, name="embedding")
-        self.dense = keras.layers.Dense(PROJECTED, name="dense", dtype=keras.config.floatx())
+        self.size, self.channels = size, channels
+        self.embedding = ClassEmbedding(classes, size, name="embedding")
+        self.dense = keras.layers.Dense(channels, name="dense", dtype=keras.config.floatx())
 
     def build(self, input_shape: Shape | None = None) -> None:
         del input_shape
         self.embedding.build()
-        self.dense.build((None, EMBEDDED))
+        self.dense.build((None, self.size))
         self.built = True
 
     def call(self, maps: Any, labels: Any) -> Any:
-        vector = leaky_relu(self.dense(self.embedding(labels)))[:, None, None]  # (B, 1, 1, PROJECTED)
+        vector = leaky_relu(self.dense(self.embedding(labels)))[:, None, None]  # (B, 1, 1, channels)
         maps = ops.cast(maps, vector.dtype)
-        return ops.sum(maps * vector, -1, keepdims=True) / math.sqrt(PROJECTED)
+        return ops.sum(maps * vector, -1, keepdims=True) / math.sqrt(self.channels)

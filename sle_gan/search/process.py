@@ -24,7 +24,7 @@ class ProcessRunner:
     """A `Runner` whose trials are runs of their own processes.
 
     Args:
-        engine: tensorflow or jax.
+        engine: tensorflow, jax or torch.
         stop: asked all the time; once True the process is told to save and end.
         watch: called all the time with the task, and the run's step as its log has it.
     """

@@ -17,7 +17,8 @@ from keras import ops
 
 from sle_gan.gans.projected.kernels import DOWNS
 from sle_gan.gans.slegan.discriminator import ConvBlock
-from sle_gan.models.classes import PROJECTED, ClassProjection
+from sle_gan.gans.slegan.kernels import EMBEDDED, PROJECTED
+from sle_gan.models.classes import ClassProjection
 from sle_gan.models.layers import Shape, SpectralConv2D
 from sle_gan.models.network import Network
 
@@ -171,7 +172,9 @@ class ProjectedDiscriminator(Network):
             SpectralConv2D(filters, 4, padding="valid", name=f"head_{head}_to_logits") for head in range(4)
         ]
         heads = range(4 if class_count else 0)
-        self.classes = [ClassProjection(class_count, name=f"head_{head}_classes") for head in heads]
+        self.classes = [
+            ClassProjection(class_count, EMBEDDED, PROJECTED, name=f"head_{head}_classes") for head in heads
+        ]
         self.build(None)
 
     def build(self, input_shape: Shape | None) -> None:

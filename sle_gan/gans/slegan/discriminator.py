@@ -12,10 +12,10 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.gans.slegan.generator import UpBlock, aspect_argument
-from sle_gan.gans.slegan.kernels import DECODER_FILTERS, HEAD_WIDTH, SMALL_WIDTHS
+from sle_gan.gans.slegan.kernels import DECODER_FILTERS, EMBEDDED, HEAD_WIDTH, PROJECTED, SMALL_WIDTHS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_EXCITATIONS as EXCITATIONS
 from sle_gan.gans.slegan.kernels import DISCRIMINATOR_WIDTHS as WIDTHS
-from sle_gan.models.classes import PROJECTED, ClassProjection
+from sle_gan.models.classes import ClassProjection
 from sle_gan.models.layers import (
     BatchNorm,
     Shape,
@@ -167,9 +167,9 @@ class Discriminator(Network):
         self.class_count = class_count
         if class_count:
             self.to_class = SpectralConv2D(PROJECTED, 4, padding="valid", name="to_class")
-            self.classes = ClassProjection(class_count, name="classes")
+            self.classes = ClassProjection(class_count, EMBEDDED, PROJECTED, name="classes")
             self.to_small_class = SpectralConv2D(PROJECTED, 4, padding="valid", name="to_small_class")
-            self.small_classes = ClassProjection(class_count, name="small_classes")
+            self.small_classes = ClassProjection(class_count, EMBEDDED, PROJECTED, name="small_classes")
         self.build((None, *map_shape(input_resolution, self.start), channels))
 
     def _make_stem(self, filters: dict[int, int]) -> list[ConvBlock]:
