@@ -66,8 +66,9 @@ class TrainConfig:
     labels: str = option(
         "none",
         "(slegan, projected) the pictures' classes, which the networks learn apart: folders, those that the pictures "
-        "are in; or a .csv or .json file, also one within the data",
-        metavar="{none,folders,FILE}",
+        "are in; a .csv or .json file, also one within the data; or clusters[:N], groups of like pictures, found by a "
+        "pretrained network",
+        metavar="{none,folders,clusters,FILE}",
         group=DATA,
     )
     balance_classes: bool = option(

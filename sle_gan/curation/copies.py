@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from sle_gan.features.clusters import centred
+
 _ROWS = 512
 _BIT = 0.01  # what a bit by which two perceptual hashes differ takes from the cosine of two pictures' features
-_PRIOR = 20
 
 
 def exact_groups(contents: Sequence[str]) -> list[list[int]]:
@@ -52,13 +53,6 @@ def near_pairs(features: np.ndarray, hashes: np.ndarray, threshold: float) -> tu
         pairs = np.stack([rows[one[near]], other[near]], 1)
         found.append(pairs[pairs[:, 0] < pairs[:, 1]])
     return np.concatenate(found), best if len(units) > 1 else np.full(len(units), -1.0, np.float32)
-
-
-def centred(features: np.ndarray) -> np.ndarray:
-    """Directions of the features from their mean, unit float32 (N, D); of few pictures, the mean counts for less."""
-    mean = features.mean(0) * (len(features) / (len(features) + _PRIOR))
-    away = (features - mean).astype(np.float32)
-    return away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
 
 
 def _less_bits(cosines: np.ndarray, hashes: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 
 from sle_gan.curation.copies import exact_groups, grouped, near_pairs
 from sle_gan.curation.gather import Gathered
-from sle_gan.curation.kinds import balanced, clusters, default_clusters, unlikeness
+from sle_gan.curation.kinds import balanced, unlikeness
 from sle_gan.curation.rules import Ranking, Rules
+from sle_gan.features.clusters import clusters, default_clusters
 
 TITLES = {field.name: field.metadata["title"] for field in dataclasses.fields(Rules)}
 TITLES |= {"exact": "exact copy", "score": "ranked too low", "balance": "more than its share"}

@@ -132,7 +132,8 @@ def load_dataset(
     decoding = _Decoding(opened, names, unreadable, settings, workers, progress)
     images, files, skipped, notes = _read_or_decode(decoding, cache, digest)
     skipped = (*opened.left_out, *skipped)
-    return _labelled(Dataset(images, tuple(files), skipped, digest, Path(opened.where), tuple(notes)), found)
+    dataset = Dataset(images, tuple(files), skipped, digest, Path(opened.where), tuple(notes))
+    return labelled(dataset, found) if found else dataset
 
 
 def _read_or_decode(decoding: _Decoding, cache: _Cache, digest: str) -> _Result:
@@ -147,9 +148,12 @@ def _read_or_decode(decoding: _Decoding, cache: _Cache, digest: str) -> _Result:
     return _decode(decoding, cache, digest) if entry is None else entry
 
 
-def _labelled(dataset: Dataset, found: Labels | None) -> Dataset:
-    if found is None:
-        return dataset
+def labelled(dataset: Dataset, found: Labels) -> Dataset:
+    """The pictures with their classes, which become a part of the digest.
+
+    Raises:
+        UserError: if a class has no pictures.
+    """
     indices = found.indices(dataset.files, str(dataset.source))
     digest = hashlib.blake2b(dataset.digest.encode(), digest_size=16)
     digest.update(repr(found.classes).encode("utf-8", "backslashreplace") + indices.astype("<i4").tobytes())

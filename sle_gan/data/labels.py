@@ -3,6 +3,7 @@
 | what `--labels` says | the classes |
 |---|---|
 | `folders` | the names of the folders that the pictures are in, below what all of them share |
+| `clusters`, `clusters:N` | groups of like pictures, which training finds by a pretrained network's features |
 | a .csv | two columns, a picture's name and its class; a first line such as `file,class` may head them |
 | a .json | `{"a.jpg": "rose"}`, `{"rose": ["a.jpg"]}`, `[["a.jpg", "rose"]]`, or `dataset.json` of NVIDIA's tools |
 
@@ -24,11 +25,13 @@ import numpy as np
 
 from sle_gan.data.sources.base import PictureSource, shared_folders
 from sle_gan.errors import UserError, counted, printable, shown
+from sle_gan.storage.atomic import atomic_path
 from sle_gan.storage.paths import reason
 
-NONE, FOLDERS = "none", "folders"
+NONE, FOLDERS, CLUSTERS = "none", "folders", "clusters"
 SUFFIXES = (".csv", ".json")
 FEW = 30  # pictures of a class
+MOST_CLUSTERS = 1000
 MOST_BYTES = 256 << 20
 _HEADS = {"file", "filename", "file_name", "name", "path", "image", "picture"}
 
@@ -57,17 +60,32 @@ class Labels(NamedTuple):
         return indices
 
 
+def asks_for_clusters(spec: str) -> bool:
+    """Whether the pictures are to be grouped by training, as no label says their classes."""
+    return spec.partition(":")[0] == CLUSTERS and not spec.lower().endswith(SUFFIXES)
+
+
+def cluster_count(spec: str) -> int | None:
+    """N of `clusters:N`; None of `clusters`, where it goes with the number of pictures."""
+    number = spec.partition(":")[2]
+    return int(number) if number else None
+
+
 def check_labels(spec: str) -> None:
     """What can be found out without the pictures: raises a UserError for what `read_labels` takes for nothing."""
-    if spec not in (NONE, FOLDERS) and not spec.lower().endswith(SUFFIXES):
-        raise UserError(f"--labels is {printable(spec)}; expected none, folders, or a .csv or .json file")
+    if asks_for_clusters(spec):
+        _, colon, number = spec.partition(":")
+        if colon and not (number.isdecimal() and len(number) < 9 and 2 <= int(number) <= MOST_CLUSTERS):
+            raise UserError(f"--labels is {printable(spec)}; expected clusters:N with N from 2 to {MOST_CLUSTERS:,}")
+    elif spec not in (NONE, FOLDERS) and not spec.lower().endswith(SUFFIXES):
+        raise UserError(f"--labels is {printable(spec)}; expected none, folders, clusters, or a .csv or .json file")
 
 
 def read_labels(spec: str, source: PictureSource) -> Labels:
     """The classes of a source's pictures.
 
     Args:
-        spec: "folders", or the name of a .csv or .json file.
+        spec: "folders", or the name of a .csv or .json file. Clusters are no labels of a source.
 
     Raises:
         UserError: for a picture without a class or with two, a class without pictures, a file that is not there, and
@@ -75,6 +93,8 @@ def read_labels(spec: str, source: PictureSource) -> Labels:
     """
     check_labels(spec)
     what = f"--labels {printable(spec)}"
+    if asks_for_clusters(spec):
+        raise UserError(f"{what}: training finds them, and writes labels.csv into its run; give that file")
     named = _of_folders(source, what) if spec == FOLDERS else _of_file(spec, source, what)
     missing = [name for name in source.names if name not in named]
     if missing:
@@ -97,6 +117,35 @@ def few_pictures(classes: Sequence[str], labels: np.ndarray) -> str | None:
         f"{counted(len(few), 'class', 'classes')} of {len(classes)} with fewer than {FEW} pictures ({listed}); "
         "--balance-classes draws all classes evenly"
     )
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """A .csv that `read_labels` and `read_written_labels` read."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogatepass") as file,
+    ):
+        lines = csv.writer(file)
+        lines.writerow(("file", "class"))
+        lines.writerows((name, labels.classes[index]) for name, index in labels.of.items())
+
+
+def read_written_labels(path: Path) -> Labels:
+    """What `write_labels` wrote.
+
+    Raises:
+        UserError: if it is none of that.
+        OSError: if it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8", errors="surrogatepass") as file:
+            _, *pairs = csv.reader(file, strict=True)  # names as they are: a backslash may be part of one
+        named = dict(pairs)
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not the table of clusters that the run wrote ({error})") from error
+    classes = _sorted_classes(named.values())
+    index = {name: i for i, name in enumerate(classes)}
+    return Labels(classes, {name: index[of] for name, of in named.items()})
 
 
 def _of_folders(source: PictureSource, what: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ class RunFolder:
     | checkpoints/ | everything that `--resume` needs |
     | generator_weights.h5, discriminator_weights.h5 | the exports |
     | curves.png | losses and speed, drawn at the end |
+    | labels.csv, clusters.png | with --labels clusters: which picture is in which, and some of each |
     | best_generator_weights.h5, fid.png | with --fid: the export of the best step, and the curve |
     | neighbours.png | with --fid: generated pictures beside their nearest training pictures |
     """
@@ -42,6 +43,8 @@ class RunFolder:
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
         self.curves = path / "curves.png"
+        self.labels = path / "labels.csv"
+        self.clusters = path / "clusters.png"
         self.fid = path / "fid.png"
         self.neighbours = path / "neighbours.png"
         self.best_generator = path / "best_generator_weights.h5"

@@ -29,7 +29,7 @@ from sle_gan.training.conclusion import conclude
 from sle_gan.training.curves import draw_curves
 from sle_gan.training.evaluation import Best, Evaluation, draw_fid
 from sle_gan.training.exports import renew_exports
-from sle_gan.training.labels import with_classes
+from sle_gan.training.labels import with_classes, write_clusters
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.optional import is_installed, left_out
@@ -60,7 +60,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     datasets = load_pictures(config)
     mix_in = load_mix_in(config)
     check_batches(config, datasets)
-    config = with_classes(config, datasets, started=resume)
+    config, datasets = with_classes(config, datasets, started=resume)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
     end = max(1, math.ceil(share * last))
@@ -77,6 +77,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
         with contextlib.closing(_make_callbacks(gan, folder, first, end)) as callbacks:
             if missing := left_out():
                 callbacks.on_message(missing)
+            callbacks.attempt(str(folder.labels), lambda: write_clusters(config, datasets[0], folder))
             if first < end:
                 if resume:
                     callbacks.attempt(str(folder.config), lambda: folder.write_config(config))
@@ -145,7 +146,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
     with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(None):
         datasets, mix_in = load_pictures(config), load_mix_in(config)
         check_batches(config, datasets)
-        config = with_classes(config, datasets, started=resume)
+        config, datasets = with_classes(config, datasets, started=resume)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -167,7 +168,7 @@ def dry_run(config: TrainConfig) -> None:
     datasets = load_pictures(config)
     load_mix_in(config)
     check_batches(config, datasets)
-    config = with_classes(config, datasets, started=False)
+    config, datasets = with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets, gan)  # its weights are among what can be missing
@@ -188,7 +189,7 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     """Writes a grid of training pictures, each followed by what augmentation makes of it; trains nothing."""
     devices = _open_devices(config)
     datasets = load_pictures(config)
-    config = with_classes(config, datasets, started=False)
+    config, datasets = with_classes(config, datasets, started=False)
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from sle_gan.config import TrainConfig, flag
 from sle_gan.config.latent import LatentConfig
 from sle_gan.data import Dataset, MixIn, load_dataset
-from sle_gan.data.labels import few_pictures
+from sle_gan.data.labels import NONE, asks_for_clusters, few_pictures
 from sle_gan.errors import UserError, counted
 from sle_gan.shapes import SQUARE, as_text, aspect_of, is_same_aspect
 
 
 def load_pictures(config: TrainConfig, sources: Mapping[str, str] | None = None) -> list[Dataset]:
-    """The pictures of every domain, or of `sources`, which are named by their flags."""
+    """The pictures of every domain, or of `sources`, which are named by their flags; without clusters."""
     datasets: list[Dataset] = []
     for name, folder in (config.folders if sources is None else sources).items():
         dataset = _load_domain(config, name, folder)
@@ -47,7 +47,7 @@ def _load_domain(config: TrainConfig, name: str, folder: str) -> Dataset:
             value_range=config.value_limits,
             image_column=config.image_column,
             aspect=aspect_of(*config.picture_shape),
-            labels=config.labels,
+            labels=NONE if asks_for_clusters(config.labels) else config.labels,
         )
     except UserError as error:
         others = [f"{other} {path}" for other, path in config.folders.items() if other != name]

@@ -32,11 +32,12 @@ from sle_gan.curation import (
     write_table,
 )
 from sle_gan.curation.copies import exact_groups, grouped, near_pairs
-from sle_gan.curation.kinds import balanced, clusters, unlikeness
+from sle_gan.curation.kinds import balanced, unlikeness
 from sle_gan.curation.rank import split_texts
 from sle_gan.curation.shapes import SHAPES
 from sle_gan.data import open_source
 from sle_gan.errors import UserError
+from sle_gan.features.clusters import clusters
 from sle_gan.shapes import made_aspect
 
 
