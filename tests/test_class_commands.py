@@ -98,7 +98,7 @@ def test_generate_refuses(
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
-def test_explore_takes_a_class(trained: Path, tmp_path: Path) -> None:
+def test_explore_takes_a_class(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [
         "mix",
         "--model",
@@ -110,10 +110,15 @@ def test_explore_takes_a_class(trained: Path, tmp_path: Path) -> None:
         "--sheet",
         str(tmp_path / "m.png"),
     ]
-    with pytest.raises(UserError, match="give --class NAME, of 3 classes: 0 big daisy, 1 rose, 2 tulip"):
-        explore.main(flags)
+    with pytest.raises(UserError, match="takes one class, and 2 are named"):
+        explore.main([*flags, "--class", "rose:tulip"])
+    explore.main(flags)
+    assert "of 3 classes this is big daisy, which has most pictures" in capsys.readouterr().out
+    most = (tmp_path / "m.png").read_bytes()
+    explore.main([*flags, "--class", "big daisy"])
+    assert (tmp_path / "m.png").read_bytes() == most
     explore.main([*flags, "--class", "rose"])
-    assert (tmp_path / "m.png").exists()
+    assert (tmp_path / "m.png").read_bytes() != most
 
 
 def test_evaluate_each_class(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sle_gan.cli import classes
 from sle_gan.cli.common import REFERENCES, add_engine_flag, import_engine_to_compute, user_path
-from sle_gan.errors import UserError
+from sle_gan.errors import UserError, shown
 from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file
 
@@ -29,12 +29,19 @@ def add_model_flags(parser: Any) -> None:
 
 
 def open_generator(arguments: argparse.Namespace) -> StoredNetwork:
-    """The generator of --model; says which commit a repository is at."""
+    """The generator of --model; says which commit a repository is at.
+
+    Of one that was taught classes, `--class` becomes the class with the most training pictures where none is given.
+    """
     model = open_model(arguments.model, "--model", arguments.revision)
     if model.commit:
         print(f"{arguments.model} is at commit {model.commit}")
     stored = model.generator()
-    if arguments.class_ is not None or classes.classes_of(stored):
+    if arguments.class_ is None and (names := classes.classes_of(stored)):
+        pictures = stored.architecture["class_pictures"]
+        arguments.class_ = names[pictures.index(max(pictures))]
+        print(f"note: of {len(names)} classes this is {shown(arguments.class_)}, which has most pictures; see --class")
+    elif arguments.class_ is not None:
         classes.one_class(arguments.class_, stored, "sle-gan explore")
     return stored
 
