@@ -221,7 +221,7 @@ def test_a_run_goes_on_with_its_own_classes_only(trained: Path, tmp_path: Path) 
     [
         ("--labels folders --model dcgan", "dcgan has no classes; leave it out, or give --model slegan or"),
         ("--labels folders --model cyclegan --target-folder .", "cyclegan has no classes"),
-        ("--labels classes", "--labels is classes; expected none, folders, clusters, or a .csv or .json file"),
+        ("--labels classes", "--labels is classes; expected none, auto, folders, clusters, or a .csv or .json file"),
         ("--balance-classes", "--balance-classes is given; expected --labels beside it"),
         ("--labels folders --balance-classes --drop-last", "no --drop-last"),
         ("--labels gone.csv", "--labels gone.csv: there is no such file, on disk or in"),

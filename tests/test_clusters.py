@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from sle_gan.data import Dataset
 from sle_gan.data.labels import Labels, read_labels, read_written_labels, write_labels
 from sle_gan.data.sources import open_source
 from sle_gan.features.clusters import clusters, default_clusters
+from sle_gan.gans.projected.config import ProjectedConfig
 from sle_gan.gans.slegan.config import SLEGANConfig
 from sle_gan.hub.training_facts import command
 from sle_gan.runs.folder import RunFolder, read_run_config
@@ -127,7 +130,7 @@ def test_a_table_that_was_deleted_is_made_again(pictures: Path, tmp_path: Path, 
         ("clusters:1", r"--labels is clusters:1; expected clusters:N with N from 2 to 1,000"),
         ("clusters:", r"--labels is clusters:; expected clusters:N with N from 2"),
         ("clusters:x", r"expected clusters:N"),
-        ("clusters:9", r"16 pictures make no 9 clusters; give clusters:N with N up to 8, or --labels none"),
+        ("clusters:9", r"16 pictures make no 9 clusters; give clusters:N with N from 2 to 8, or --labels none"),
     ],
 )
 def test_clusters_that_cannot_be(pictures: Path, tmp_path: Path, looked: list[str], labels: str, message: str) -> None:
@@ -176,3 +179,24 @@ def test_groups_far_apart_are_found(sizes: list[int], seed: int) -> None:
 
 def test_how_many_clusters() -> None:
     assert [default_clusters(count) for count in (5, 120, 1360, 10**6)] == [1, 5, 16, 24]
+
+
+def test_auto_takes_clusters_where_there_can_be_some(pictures: Path, tmp_path: Path, looked: list[str]) -> None:
+    config = ProjectedConfig(
+        data_folder=str(pictures), resolution=64, output_folder=str(tmp_path), name="a"
+    ).validated()
+    assert config.labels == "auto"
+    (few,) = load_pictures(config)
+    many = replace(few, images=np.repeat(few.images, 12, 0), files=tuple(f"{i:03}" for i in range(12 * len(few))))
+
+    def classes(dataset: Dataset, started: bool = False, **changed: Any) -> Any:
+        return found_labels.with_classes(replace(config, **changed), [dataset], started)[0].class_names
+
+    assert classes(many) == tuple(f"cluster {i}" for i in range(6)) and looked == ["mobilenet"]
+    assert classes(few) is None  # too few of each
+    assert classes(many, mix_in="more") is None and classes(many, distributed=True) is None
+    assert classes(many, started=True) is None  # a run that was begun without
+    assert classes(many, labels="none") is None and looked == ["mobilenet"]
+    for changed, message in (({"mix_in": "more"}, "of --mix-in would have no class"), ({"distributed": True}, "agree")):
+        with pytest.raises(UserError, match=message):
+            classes(many, labels="clusters", **changed)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from sle_gan.data.labels import NONE, check_labels
+from sle_gan.data.labels import AUTO, NONE, check_labels
 from sle_gan.errors import UserError, shown
 from sle_gan.storage.paths import expanded
 
@@ -67,8 +67,8 @@ class TrainConfig:
         "none",
         "(slegan, projected) the pictures' classes, which the networks learn apart: folders, those that the pictures "
         "are in; a .csv or .json file, also one within the data; or clusters[:N], groups of like pictures, found by a "
-        "pretrained network",
-        metavar="{none,folders,clusters,FILE}",
+        "pretrained network; auto, projected's default: clusters where there can be some",
+        metavar="{none,auto,folders,clusters,FILE}",
         group=DATA,
     )
     balance_classes: bool = option(
@@ -251,7 +251,7 @@ class TrainConfig:
                 "--model projected"
             )
         if self.balance_classes:
-            check(self.labels != NONE, "--balance-classes", "given", "--labels beside it")
+            check(self.labels not in (NONE, AUTO), "--balance-classes", "given", "--labels beside it")
             check(not self.drop_last, "--balance-classes", "given", "no --drop-last: small classes come again")
 
     def _check_augment_probability(self) -> None:

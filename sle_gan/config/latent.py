@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sle_gan.config.base import DATA, TRAINING, TrainConfig, check, flag, option
-from sle_gan.data.labels import NONE
+from sle_gan.data.labels import AUTO, NONE
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,6 @@ class LatentConfig(TrainConfig):
             value = getattr(self, name)
             given = value != getattr(LatentConfig, name)
             check(bool(self.mix_in) or not given, flag(name), value, "--mix-in beside it, whose pictures it is about")
-        unlabelled = not self.mix_in or self.labels == NONE
+        unlabelled = not self.mix_in or self.labels in (NONE, AUTO)
         check(unlabelled, "--labels", self.labels, "no --mix-in beside it: its pictures would have no class")
         return self

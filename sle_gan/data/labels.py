@@ -4,6 +4,7 @@
 |---|---|
 | `folders` | the names of the folders that the pictures are in, below what all of them share |
 | `clusters`, `clusters:N` | groups of like pictures, which training finds by a pretrained network's features |
+| `auto` | clusters, where a run can have them; `sle_gan.training.labels` says where |
 | a .csv | two columns, a picture's name and its class; a first line such as `file,class` may head them |
 | a .json | `{"a.jpg": "rose"}`, `{"rose": ["a.jpg"]}`, `[["a.jpg", "rose"]]`, or `dataset.json` of NVIDIA's tools |
 
@@ -28,7 +29,7 @@ from sle_gan.errors import UserError, counted, printable, shown
 from sle_gan.storage.atomic import atomic_path
 from sle_gan.storage.paths import reason
 
-NONE, FOLDERS, CLUSTERS = "none", "folders", "clusters"
+NONE, FOLDERS, CLUSTERS, AUTO = "none", "folders", "clusters", "auto"
 SUFFIXES = (".csv", ".json")
 FEW = 30  # pictures of a class
 MOST_CLUSTERS = 1000
@@ -62,11 +63,11 @@ class Labels(NamedTuple):
 
 def asks_for_clusters(spec: str) -> bool:
     """Whether the pictures are to be grouped by training, as no label says their classes."""
-    return spec.partition(":")[0] == CLUSTERS and not spec.lower().endswith(SUFFIXES)
+    return spec == AUTO or (spec.partition(":")[0] == CLUSTERS and not spec.lower().endswith(SUFFIXES))
 
 
 def cluster_count(spec: str) -> int | None:
-    """N of `clusters:N`; None of `clusters`, where it goes with the number of pictures."""
+    """N of `clusters:N`; None of `clusters` and `auto`, where it goes with the number of pictures."""
     number = spec.partition(":")[2]
     return int(number) if number else None
 
@@ -78,7 +79,9 @@ def check_labels(spec: str) -> None:
         if colon and not (number.isdecimal() and len(number) < 9 and 2 <= int(number) <= MOST_CLUSTERS):
             raise UserError(f"--labels is {printable(spec)}; expected clusters:N with N from 2 to {MOST_CLUSTERS:,}")
     elif spec not in (NONE, FOLDERS) and not spec.lower().endswith(SUFFIXES):
-        raise UserError(f"--labels is {printable(spec)}; expected none, folders, clusters, or a .csv or .json file")
+        raise UserError(
+            f"--labels is {printable(spec)}; expected none, auto, folders, clusters, or a .csv or .json file"
+        )
 
 
 def read_labels(spec: str, source: PictureSource) -> Labels:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sle_gan.config import TrainConfig, config_from_dict, flag
-from sle_gan.data.labels import FOLDERS, NONE, asks_for_clusters
+from sle_gan.data.labels import AUTO, FOLDERS, NONE, asks_for_clusters
 from sle_gan.errors import UserError
 from sle_gan.hub.model_files import GENERATOR, is_ours
 from sle_gan.storage.json_objects import CONFIG, read_object
@@ -179,9 +179,10 @@ def command(config: TrainConfig, settings: dict[str, Any]) -> str:
         words += [name, "YOUR_PICTURES"]
     for name in config.further_sources:
         words += [name, "OTHER_PICTURES"]
-    if config.labels == FOLDERS or asks_for_clusters(config.labels):
-        words += ["--labels", config.labels]
-    elif config.labels != NONE:
+    default = next(field.default for field in dataclasses.fields(config) if field.name == "labels")
+    if config.labels in (FOLDERS, NONE, AUTO) or asks_for_clusters(config.labels):
+        words += ["--labels", config.labels] if config.labels != default else []
+    else:
         words += ["--labels", "YOUR_LABELS"]
     for field in dataclasses.fields(config):
         if field.name not in settings or settings[field.name] == field.default:

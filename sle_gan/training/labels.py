@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from sle_gan.config import TrainConfig
 from sle_gan.data import Dataset, cache_place
 from sle_gan.data.dataset import labelled
-from sle_gan.data.labels import Labels, asks_for_clusters, cluster_count, read_written_labels, write_labels
+from sle_gan.data.labels import AUTO, FEW, Labels, asks_for_clusters, cluster_count, read_written_labels, write_labels
 from sle_gan.errors import UserError, counted, printable, shown
 from sle_gan.features import load_extractor
 from sle_gan.features.clusters import clusters, default_clusters
@@ -60,30 +61,20 @@ def write_clusters(config: TrainConfig, dataset: Dataset, folder: RunFolder) -> 
 
 def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
     """The pictures with their clusters: those of the run, else by the features that its projected judge sees."""
-    written = RunFolder(config.run_folder).labels
-    if started and written.exists():
-        try:
-            found = read_written_labels(written)
-        except OSError as error:
-            raise UserError(f"{written} cannot be read ({error.strerror or error}); the run needs it") from error
-        if set(found.of) != set(dataset.files):
-            raise UserError(
-                f"{written} is of other pictures than {dataset.source} holds now; give the run's own to go on, or "
-                "start a new run"
-            )
-        return labelled(dataset, found)
-    what = f"--labels {printable(config.labels)}"
-    if config.distributed:
-        raise UserError(
-            f"{what}: the processes of a distributed run must agree on them; train one step without --distributed, "
-            "and give the labels.csv of that run"
-        )
+    if started:
+        if config.class_names is None:
+            return dataset
+        written = RunFolder(config.run_folder).labels
+        if written.exists():
+            return labelled(dataset, _read(written, dataset))
     count = cluster_count(config.labels) or default_clusters(len(dataset))
-    if count > len(dataset) // 2:
-        raise UserError(
-            f"{what}: {counted(len(dataset), 'picture')} make no {count} clusters; give clusters:N with N up to "
-            f"{len(dataset) // 2}, or --labels none"
-        )
+    what = f"--labels {printable(config.labels)}"
+    if config.labels == AUTO and len(dataset) < FEW * count:
+        return dataset
+    if why := _no_clusters(config, len(dataset), count):
+        if config.labels != AUTO:
+            raise UserError(f"{what}: {why}, or --labels none")
+        return dataset
     network = getattr(config, "feature_network", CLUSTER_FEATURES)
     try:
         extractor = load_extractor(network, getattr(config, "feature_weights", None))
@@ -96,11 +87,44 @@ def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
     sizes = np.bincount(of)
     sizes = sizes[sizes > 0]  # where pictures are alike there may be fewer
     if len(sizes) < 2:
-        raise UserError(f"{what}: the pictures are all alike, one cluster; give --labels none")
+        if config.labels != AUTO:
+            raise UserError(f"{what}: the pictures are all alike, one cluster; give --labels none")
+        return dataset
     print(f"{len(sizes)} clusters by the features of {network}, of {', '.join(map(str, sizes))} pictures")
     digits = len(str(len(sizes) - 1))
     names = tuple(f"cluster {i:0{digits}}" for i in range(len(sizes)))
     return labelled(dataset, Labels(names, dict(zip(dataset.files, of.tolist()))))
+
+
+def _no_clusters(config: TrainConfig, pictures: int, count: int) -> str | None:
+    """Why so many pictures cannot be grouped into `count` clusters in this run, and what to do; None where they can."""
+    if config.distributed:
+        return (
+            "the processes of a distributed run must agree on them; train one step without --distributed, and give the "
+            "labels.csv of that run"
+        )
+    if config.further_sources:
+        return "the pictures of --mix-in would have no class; leave it out"
+    if not 2 <= count <= pictures // 2:
+        return (
+            f"{counted(pictures, 'picture')} make no {counted(count, 'cluster')}; give clusters:N with N from 2 to "
+            f"{max(2, pictures // 2)}"
+        )
+    return None
+
+
+def _read(written: Path, dataset: Dataset) -> Labels:
+    """The clusters that the run wrote."""
+    try:
+        found = read_written_labels(written)
+    except OSError as error:
+        raise UserError(f"{written} cannot be read ({error.strerror or error}); the run needs it") from error
+    if set(found.of) != set(dataset.files):
+        raise UserError(
+            f"{written} is of other pictures than {dataset.source} holds now; give the run's own to go on, or "
+            "start a new run"
+        )
+    return found
 
 
 def _sheet(dataset: Dataset) -> np.ndarray:

@@ -158,7 +158,7 @@ def test_wrong_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "one.csv").write_text("".join(f"{Path(name).name},flower\n" for name in [*expected(), "loose.png"]))
     with pytest.raises(UserError, match="leave --labels out for one class"):
         read_labels("one.csv", open_source(folder))
-    with pytest.raises(UserError, match="expected none, folders, clusters, or a"):
+    with pytest.raises(UserError, match="expected none, auto, folders, clusters, or a"):
         check_labels("folder")
 
 

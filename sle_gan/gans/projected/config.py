@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sle_gan.config.base import NETWORKS, TRAINING, check, flag, option, suggestion
+from sle_gan.config.base import DATA, NETWORKS, TRAINING, check, flag, option, suggestion
 from sle_gan.errors import UserError
 from sle_gan.gans.slegan.config import SLEGANConfig
 from sle_gan.shapes import picture_shape
@@ -45,6 +45,14 @@ class ProjectedConfig(SLEGANConfig):
         "judged through a pretrained network too ([arXiv 2111.01007](https://arxiv.org/abs/2111.01007))"
     )
 
+    labels: str = option(
+        "auto",
+        "the pictures' classes, which the networks learn apart: folders, those that the pictures are in; a .csv or "
+        ".json file, also one within the data; clusters[:N], groups of like pictures, found by the feature network; "
+        "auto: clusters of 180 pictures and more, without --mix-in and --distributed",
+        metavar="{auto,none,folders,clusters,FILE}",
+        group=DATA,
+    )
     judges: str = option(
         "own,projected",
         "who judges, separated by commas: own is SLE-GAN's discriminator, projected looks through a pretrained network",
