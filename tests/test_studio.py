@@ -105,12 +105,22 @@ def test_each_class_of_a_generator_is_a_model(tmp_path: Path) -> None:
     network = used(Generator(64, width=8, latent=16, classes=("rose", "daisy"), class_pictures=(3, 1)))
     network.save_weights(tmp_path / "kinds.h5")
     actions = Actions(Shelf([str(tmp_path / "kinds.h5")]), Outbox(tmp_path / "served"))
-    assert actions.shelf.generators() == ["kinds.h5: rose", "kinds.h5: daisy"]
+    assert actions.shelf.generators() == ["kinds.h5", "kinds.h5: rose", "kinds.h5: daisy"]
     assert "64x64 pixels from 16 numbers" in actions.describe("kinds.h5: daisy")
     folded = load_folded(tmp_path / "kinds.h5")
     for name, weights in (("rose", [1.0, 0.0]), ("daisy", [0.0, 1.0])):
         (expected,) = np.concatenate(list(generate_images(folded.of_class(np.array(weights)), range(7, 8))))
         np.testing.assert_array_equal(pixels(actions.create(f"kinds.h5: {name}", 7, 1).pictures[0][0]), expected)
+    # All classes: each picture is of the class of its seed, as `generate` without --class makes it.
+    every = [pixels(path) for path, _ in actions.create("kinds.h5", 0, 6).pictures]
+    np.testing.assert_array_equal(every, np.concatenate(list(generate_images(folded, range(6)))))
+    np.testing.assert_array_equal(actions.picture("kinds.h5", actions.moved("kinds.h5", 3, "principal", [0])), every[3])
+    assert actions.mix("kinds.h5", "0-1", "5", 1.0).dtype == np.uint8
+    moved = actions.moved("kinds.h5", 3, "principal", [2.0])
+    assert np.abs(actions.picture("kinds.h5", moved).astype(int) - every[3]).max() > 0
+    assert Path(actions.walk("kinds.h5", "0,1,2", 0.5, "loop", "linear")).stat().st_size > 0
+    with pytest.raises(UserError, match="searched in one class: choose one of the models that begin"):
+        next(actions.find("kinds.h5", every[0]))
     network = used(Generator(64, width=8, latent=16))
     network.save_weights(tmp_path / "kinds.h5")
     with pytest.raises(UserError, match="no more"):

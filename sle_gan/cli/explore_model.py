@@ -28,21 +28,23 @@ def add_model_flags(parser: Any) -> None:
     add_engine_flag(parser)
 
 
-def open_generator(arguments: argparse.Namespace) -> StoredNetwork:
+def open_generator(arguments: argparse.Namespace, one_class: bool = False) -> StoredNetwork:
     """The generator of --model; says which commit a repository is at.
 
-    Of one that was taught classes, `--class` becomes the class with the most training pictures where none is given.
+    Args:
+        one_class: whether it has to be of one class. Where it was taught some and none is given, --class becomes the
+            one with the most training pictures. Otherwise each picture is of the class of its seed.
     """
     model = open_model(arguments.model, "--model", arguments.revision)
     if model.commit:
         print(f"{arguments.model} is at commit {model.commit}")
     stored = model.generator()
-    if arguments.class_ is None and (names := classes.classes_of(stored)):
+    if arguments.class_ is not None:
+        classes.one_class(arguments.class_, stored, "sle-gan explore")
+    elif one_class and (names := classes.classes_of(stored)):
         pictures = stored.architecture["class_pictures"]
         arguments.class_ = names[pictures.index(max(pictures))]
         print(f"note: of {len(names)} classes this is {shown(arguments.class_)}, which has most pictures; see --class")
-    elif arguments.class_ is not None:
-        classes.one_class(arguments.class_, stored, "sle-gan explore")
     return stored
 
 
@@ -61,7 +63,7 @@ def points(stored: StoredNetwork, text: str, flag: str, most: int, truncation: f
 
 
 def load(stored: StoredNetwork, arguments: argparse.Namespace, **checked: list[Point]) -> Any:
-    """Starts the engine and builds the generator; of one that was taught classes that of --class.
+    """Starts the engine and builds the generator, that of --class where it is given.
 
     Args:
         checked: points by the flag that they were given with; their gates must be the generator's.
@@ -70,7 +72,9 @@ def load(stored: StoredNetwork, arguments: argparse.Namespace, **checked: list[P
     from sle_gan.latents.points import check_gates
     from sle_gan.models.building import fold_network
 
-    generator = classes.of_class(fold_network(stored), arguments.class_, stored, "sle-gan explore")
+    generator = fold_network(stored)
+    if arguments.class_ is not None:
+        generator = classes.of_class(generator, arguments.class_, stored, "sle-gan explore")
     for flag, given in checked.items():
         check_gates(given, generator, f"--{flag.replace('_', '-')}")
     return generator

@@ -69,7 +69,7 @@ def add_flags(parser: Any) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     _check(arguments)
-    stored = shared.open_generator(arguments)
+    stored = shared.open_generator(arguments, one_class=True)
     photo = _read(arguments, stored)
     generator = shared.load(stored, arguments)
     from tqdm import tqdm

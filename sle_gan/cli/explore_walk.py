@@ -43,12 +43,12 @@ def main(arguments: argparse.Namespace) -> None:
     generator = shared.load(stored, arguments, through=through)
     from tqdm import tqdm
 
-    from sle_gan.latents.points import images_of
+    from sle_gan.latents.points import images_of, with_classes
     from sle_gan.latents.walks import walk
     from sle_gan.pictures.videos import save_video
 
     total = shared.frame_count(arguments)
-    places = walk(through, total, arguments.way, arguments.easing)
+    places = walk(list(with_classes(generator, through)), total, arguments.way, arguments.easing)
     frames = tqdm(images_of(generator, places), total=total, unit="frame", delay=2)
     save_video(frames, shared.made_folder(arguments.video), arguments.fps)
     print(f"wrote {counted(total, 'frame')} through {len(through)} pictures to {arguments.video}")

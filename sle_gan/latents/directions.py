@@ -90,9 +90,14 @@ def _oriented(directions: np.ndarray) -> np.ndarray:
 def find(generator: Any, method: str, count: int) -> np.ndarray:
     """Directions (count, latent) by one of `METHODS`.
 
+    A class adds to the first layer's maps, so that all classes have the directions of `closed_form`. `principal` takes
+    the maps of the classes' mean, weighted by their pictures.
+
     Raises:
         UserError: if the generator's latents are fewer than `count`.
     """
+    if pictures := getattr(generator, "class_pictures", ()):
+        generator = generator.of_class(np.array(pictures) / sum(pictures))
     layer = first_layer(generator)
     if not 0 < count <= len(layer.kernel):
         raise UserError(f"{count} directions: this generator's latents have {len(layer.kernel)} numbers, so as many")

@@ -147,15 +147,22 @@ def check_gates(points: Iterable[Point], generator: Any, flag: str) -> None:
 
 def inputs_of(generator: Any, points: Iterable[Point]) -> Iterator[Any]:
     """What `sle_gan.generation.generate_from` takes, of each point."""
-    from sle_gan.generation import Inputs, one_class
+    from sle_gan.generation import Inputs
+
+    for point in with_classes(generator, points):
+        gates = {size: gate[None, None] for size, gate in point.gates.items()}
+        yield Inputs(point.latents, seeded_noise(point.noise_seed, generator.noise_sizes), gates, point.classes)
+
+
+def with_classes(generator: Any, points: Iterable[Point]) -> Iterator[Point]:
+    """The same points; of a generator of classes, each with one: its own, else that of its noise's seed."""
+    from sle_gan.generation import one_class
 
     pictures = getattr(generator, "class_pictures", ())
     for point in points:
-        gates = {size: gate[None, None] for size, gate in point.gates.items()}
-        classes = point.classes
-        if pictures and classes is None:
-            classes = one_class(seeded_class(point.noise_seed, pictures), len(pictures))
-        yield Inputs(point.latents, seeded_noise(point.noise_seed, generator.noise_sizes), gates, classes)
+        if pictures and point.classes is None:
+            point = point._replace(classes=one_class(seeded_class(point.noise_seed, pictures), len(pictures)))
+        yield point
 
 
 def images_of(generator: Any, points: Iterable[Point]) -> Iterator[np.ndarray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from sle_gan.latents.points import Point
 from sle_gan.seeds import slerp
 
@@ -19,15 +21,16 @@ def walk(points: Sequence[Point], frames: int, way: str = "loop", easing: str = 
     """Points of an animation's frames.
 
     Args:
-        points: two or more, with gates of the same sizes; all are passed at equal distances in time.
+        points: two or more, with gates of the same sizes; all are passed at equal distances in time. Those of a
+            generator that was taught classes name theirs (`sle_gan.latents.points.with_classes`).
         frames: how many in all.
         way: `loop` goes on from the last point to the first, `once` ends at the last, `ping-pong` goes back through
             the others. All but `once` end one frame before the first point, so that they can be repeated.
         easing: of `EASINGS`: `smooth` rests at each point.
 
     Yields:
-        Spherical interpolations of the latents, linear ones of gates. The noise is that of the first point throughout:
-        it would flicker.
+        Spherical interpolations of the latents, linear ones of gates and classes. The noise is that of the first point
+        throughout: it would flicker.
 
     Raises:
         ValueError: for fewer than two points or frames.
@@ -46,4 +49,7 @@ def _between(start: Point, end: Point, t: float) -> Point:
     if t == 0:
         return start
     gates = {size: gate + (end.gates[size] - gate) * t for size, gate in start.gates.items()}
-    return Point(slerp(start.latents, end.latents, t), gates=gates)
+    classes = start.classes
+    if classes is not None and end.classes is not None:
+        classes = classes + (end.classes - classes) * np.float32(t)
+    return Point(slerp(start.latents, end.latents, t), gates=gates, classes=classes)

@@ -141,13 +141,14 @@ class Actions:
         progress: Callable[[float], None] | None = None,
     ) -> str:  # fmt: skip
         """The file of an animation, as `sle-gan explore walk`: an .mp4 where PyAV is installed, else a .webp."""
+        from sle_gan.latents.points import with_classes
         from sle_gan.latents.walks import EASINGS, WAYS, walk
         from sle_gan.pictures.videos import save_video
 
         loaded = self.shelf.generator(model)
         if way not in WAYS or easing not in EASINGS:
             raise UserError(f"way {way!r} and easing {easing!r}: expected one of {', '.join((*WAYS, *EASINGS))}")
-        stops = _points(loaded, through, MOST_STOPS)
+        stops = list(with_classes(loaded.network, _points(loaded, through, MOST_STOPS)))
         if len(stops) < 2:
             raise UserError(f"{through} is one picture; give two or more seeds, such as 3,14,15")
         total = round(_within("the seconds", seconds, 0.5, MOST_SECONDS) * FRAMES_PER_SECOND)
@@ -175,6 +176,8 @@ class Actions:
         loaded = self.shelf.generator(model)
         if effort not in EFFORTS:
             raise UserError(f"effort {effort!r}: expected one of {', '.join(EFFORTS)}")
+        if getattr(loaded.network, "classes", ()):
+            raise UserError(f"a photo is searched in one class: choose one of the models that begin with {model}:")
         if gates and not loaded.network.gate_widths:
             raise UserError("this generator has no gates; leave them out")
         candidates, starts, steps = EFFORTS[effort]

@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     Attributes:
         reference: what `sle_gan.hub.open_model` takes.
         directions: of a CycleGAN: those that it translates in. Empty for what makes pictures from latents.
-        of_class: of a generator of classes, the one that this entry makes; there is an entry for each.
+        of_class: of a generator of classes, the one that this entry makes; None for all: each picture is then of the
+            class of its seed.
     """
 
     name: str
@@ -154,10 +155,11 @@ class Shelf:
 
 
 def _entries(name: str, reference: str, directions: tuple[str, ...], classes: Sequence[str]) -> list[Entry]:
-    """One for a model, or one for each class that its generator was taught."""
-    if not classes:
-        return [Entry(name, reference, directions)]
-    return [Entry(f"{name}: {each}", reference, directions, each) for each in classes]
+    """One for a model, and one for each class that its generator was taught."""
+    return [
+        Entry(name, reference, directions),
+        *(Entry(f"{name}: {each}", reference, directions, each) for each in classes),
+    ]
 
 
 def _classes_of_run(folder: Path) -> tuple[str, ...]:
@@ -214,8 +216,6 @@ def _load(entry: Entry, direction: str) -> Loaded:
         if entry.of_class not in classes:
             raise UserError(f"{entry.reference} makes the class {entry.of_class} no more; open the page again")
         network = network.of_class(one_class(classes.index(entry.of_class), len(classes)))
-    elif classes:
-        raise UserError(f"{entry.reference} makes {len(classes)} classes now; open the page again")
     if hasattr(network, "on_device"):
         network.on_device()
     return Loaded(network, stored, version, {})

@@ -83,7 +83,7 @@ class Generator(Network):
             checkpoints need False there.
         aspect: W:H of the images, of which the nearest is made that there is; see `sle_gan.shapes`.
         classes: names of the classes of a generator that was taught some.
-        class_pictures: how many training pictures each class had: where no class is asked for, they are drawn alike.
+        class_pictures: how many training pictures each class had. Without labels, classes are drawn in these shares.
 
     Call: latents (B, latent) or (B, 1, 1, latent) float -> images (B, H, W, channels) float in (-1, 1). A
     training step calls with `both_scales=True` and gets `(images, small_images)`; the shorter side of the small ones
