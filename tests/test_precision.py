@@ -111,7 +111,7 @@ def test_a_run_that_has_begun_keeps_its_own(gain: Any, tmp_path: Path) -> None:
     assert gain.calls == 0
     given = {"output_folder": str(tmp_path)}
     assert resumed_config({**given, "mixed_precision": "auto"}).mixed_precision == "bfloat16"
-    with pytest.raises(UserError, match="--mixed-precision is float32, but .* was trained with bfloat16"):
+    with pytest.raises(UserError, match=r"--mixed-precision is float32, but .* was trained with bfloat16"):
         resumed_config({**given, "mixed_precision": "float32"})
 
 

@@ -273,7 +273,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool:
-        """See the TensorFlow engine. XLA's convolutions of bfloat16 on a CPU are slower than those of float32."""
+        """See the TensorFlow engine. On a CPU, XLA computes no faster in bfloat16, whatever the processor can."""
         if self._first.platform == "tpu":
             return True
         numbers = str(getattr(self._first, "compute_capability", "")).split(".")
