@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import shlex
 import statistics
@@ -51,12 +52,16 @@ COLUMNS = {
 }
 
 
+# The setting that --width is of, where it has another name.
+WIDTHS = {"lightweight": "fmap_max"}
+
+
 def models() -> list[str]:
     """The GANs that --width describes."""
     from sle_gan.config import CONFIGS
     from sle_gan.config.base import field_names
 
-    return [name for name in CONFIGS if "width" in field_names(CONFIGS[name])]
+    return [name for name in CONFIGS if WIDTHS.get(name, "width") in field_names(CONFIGS[name])]
 
 
 def configure(arguments: Any) -> tuple[Any, int]:
@@ -66,8 +71,8 @@ def configure(arguments: Any) -> tuple[Any, int]:
     config = CONFIGS[arguments.model](
         resolution=arguments.resolution,
         batch_size=arguments.batch_size,
-        width=arguments.width,
         mixed_precision=getattr(arguments, "precision", "float32"),
+        **{WIDTHS.get(arguments.model, "width"): arguments.width},
         # As its PyTorch peer's step augments; the others' do not.
         **({"diff_augment": True, "augment_policy": "color,translation,cutout"} if arguments.model == "slegan" else {}),
     )
@@ -82,6 +87,7 @@ class Prepared(NamedTuple):
     step: Callable[..., Any]
     batch: tuple[Any, ...]
     calls: int
+    period: int  # steps after which their work repeats
 
 
 def prepare(arguments: Any) -> Prepared:
@@ -105,15 +111,15 @@ def prepare(arguments: Any) -> Prepared:
     resident = [images] * domains if devices.accelerated else None
     batch = (np.arange(config.batch_size, dtype=np.int32),) * domains if resident else (images,) * domains
     step = devices.compile(gan.train_step, gan.state().values(), seed=0, resident=resident, steps=calls)
-    return Prepared(config, devices, step, batch, calls)
+    return Prepared(config, devices, step, batch, calls, gan.period)
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """Runs steps in this process and prints the median of their times."""
     started = time.perf_counter()
-    config, devices, step, batch, calls = prepare(arguments)
+    config, devices, step, batch, calls, period = prepare(arguments)
     times, cpu_times = [], []
-    for k in range(arguments.steps + 1):
+    for k in range(max(1, math.ceil(arguments.steps / period)) * period + 1):
         before, cpu_before = time.perf_counter(), time.process_time()
         step([batch] * calls, k * calls)  # its logs are on the host when it returns
         times.append((time.perf_counter() - before) / calls)
@@ -121,18 +127,21 @@ def measure(arguments: argparse.Namespace) -> None:
         if k == 0:
             first, first_cpu = time.perf_counter() - started, time.process_time()
             print(f"{first:.1f} s to the end of the first step ({first_cpu:.1f} s of CPU time)", flush=True)
+    times, cpu_times = (
+        [statistics.mean(x[i : i + period]) for i in range(1, len(x), period)] for x in (times, cpu_times)
+    )
     memory = harness.peak_memory_gb()  # before the matrix product, which is no part of training
     harness.report(
         memory_gb=memory,
         first_step_s=first,
         first_step_cpu_s=first_cpu,
-        step_s=statistics.median(times[1:]),
-        step_cpu_s=statistics.median(cpu_times[1:]),
+        step_s=statistics.median(times),
+        step_cpu_s=statistics.median(cpu_times),
         matrix_gflop_per_s=matrix_product_rate(config.mixed_precision, 8192 if devices.accelerated else 2048) / 1e9,
         device=devices.description,
         **({"device_memory_gb": peak} if (peak := _device_memory_gb()) else {}),
     )
-    print(f"{config.batch_size / statistics.median(times[1:]):.4f} images/s")
+    print(f"{config.batch_size / statistics.median(times):.4f} images/s")
 
 
 def matrix_product_rate(precision: str = "float32", size: int = 2048, repeats: int = 10) -> float:
@@ -208,8 +217,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--resolution", type=int, default=[256], **several)
     parser.add_argument("--batch-size", type=int, default=[8], **several)
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default=["float32"], **several)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=3, help="timed steps of a process (calls of ten on a GPU)")
+    parser.add_argument("--width", type=int, default=64, help="of a lightweight GAN --fmap-max")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=3,
+        help="timed steps of a process (calls of ten on a GPU); a "
+        "lightweight GAN's by fours, of which one has the penalty",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", metavar="COMMAND", help="another program; {resolution} and the like are filled in")
     parser.add_argument("--no-flops", dest="flops", action="store_false", help="do not count floating-point operations")

@@ -135,7 +135,7 @@ def test_the_loader_beside_slow_steps_and_beside_none() -> None:
 
 
 def test_settings_of_every_gan() -> None:
-    for model, domains in (("slegan", 1), ("dcgan", 1), ("cyclegan", 2)):
+    for model, domains in (("slegan", 1), ("dcgan", 1), ("cyclegan", 2), ("lightweight", 1)):
         arguments = SimpleNamespace(model=model, resolution=64, batch_size=2, width=8, precision="bfloat16")
         config, count = training.configure(arguments)
         assert (config.mixed_precision, config.batch_size, count) == ("bfloat16", 2, domains)

@@ -13,12 +13,13 @@ import pytest
 from keras import ops
 
 import sle_gan
-from sle_gan import losses
+from sle_gan import LightweightConfig, losses
 from sle_gan.convert import read_torch
 from sle_gan.errors import UserError
 from sle_gan.gans.lightweight.huggan import read_lightweight
 from sle_gan.gans.lightweight.layers import LinearAttention, blur, cosine_weights, from_unit, to_unit
 from sle_gan.gans.lightweight.networks import LightweightDiscriminator, LightweightGenerator, decoder_target
+from sle_gan.gans.optimizers import compute_precision
 from sle_gan.gans.slegan.from_fastgan import convert_fastgan
 from sle_gan.hub.loading import load_generator
 from sle_gan.models.building import build_network
@@ -192,3 +193,22 @@ def test_attention_is_a_weighted_mean_of_the_values() -> None:
     attended = np.stack([q[:, h] @ (k[:, h].T @ v[:, h]) for h in range(8)], 1).reshape(1, 4, 4, 512)
     expected = x + ops.convert_to_numpy(layer.to_out(ops.gelu(attended.astype(np.float32), approximate=False)))
     np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_attention_over_many_pixels_stays_in_the_range_of_float16() -> None:
+    """All keys alike: every pixel has the same small share, and the sum of what they share is large."""
+    x = np.random.default_rng(0).normal(size=(1, 64, 64, 2)).astype(np.float32)
+    layers, results = [], []
+    for precision in ("float32", "float16"):
+        with compute_precision(LightweightConfig(mixed_precision=precision)):
+            layer = LinearAttention()
+            layer.build(x.shape)
+        layers.append(layer)
+        layer.set_weights(layers[0].get_weights())
+        layer.norm.gamma.assign([0.0, 0.0])
+        layer.norm.beta.assign([1.0, 1.0])
+        layer.around.kernel.assign(np.full(layer.around.kernel.shape, 5.0))  # 45 but at the edges: 180,000 in all
+        layer.to_kv.kernel.assign(np.full(layer.to_kv.kernel.shape, 1e-3))
+        results.append(ops.convert_to_numpy(ops.cast(layer(x), "float32")))
+    assert np.isfinite(results[1]).all()
+    np.testing.assert_allclose(results[1], results[0], atol=2e-2)

@@ -161,8 +161,12 @@ class TrainConfig:
     checkpoint_every: int = option(1000, "steps between checkpoints", group=KEPT)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints are kept", group=KEPT)
     sample_every: int = option(500, "steps between sample grids", group=KEPT)
-    mixed_precision: Literal["float32", "bfloat16", "float16"] = option(
-        "float32", "what the networks compute in; weights, norms and losses stay float32", group=MACHINE, fixed=True
+    mixed_precision: Literal["float32", "bfloat16", "float16", "auto"] = option(
+        "float32",
+        "what the networks compute in; weights, norms and losses stay float32. auto: bfloat16 on a GPU with matrix "
+        "units for it, or where some steps, timed before the run, are faster in it; else float32",
+        group=MACHINE,
+        fixed=True,
     )
     gradient_accumulation: int = option(
         1, "compute a batch in this many parts: less memory, same update but for batch norm", group=MACHINE

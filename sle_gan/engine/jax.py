@@ -251,6 +251,7 @@ class Devices:
                 "--devices goes with one process; under --distributed every device of every process is used"
             )
         devices = devices[:limit]
+        self._first = devices[0]
         self.process: int = jax.process_index()
         self.replicas: int = len(devices)
         self.accelerated = devices[0].platform != "cpu"
@@ -269,6 +270,14 @@ class Devices:
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return self._distribution.scope() if self._distribution else nullcontext()
+
+    @property
+    def bfloat16(self) -> bool:
+        """See the TensorFlow engine. On a CPU, XLA computes no faster in bfloat16, whatever the processor can."""
+        if self._first.platform == "tpu":
+            return True
+        numbers = str(getattr(self._first, "compute_capability", "")).split(".")
+        return nvidia.multiplies_bfloat16([int(number) for number in numbers if number.isdecimal()])
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most."""

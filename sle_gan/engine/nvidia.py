@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Where the driver shows its GPUs on Linux, and Windows its own to a Linux within it.
@@ -12,6 +12,8 @@ TRACES = "proc/driver/nvidia/gpus/*", "dev/nvidia[0-9]*", "usr/lib/wsl/lib/libcu
 # The share of a card's memory that a training set may take, and what it may take of a card that keeps silent.
 RESIDENT_SHARE = 4
 RESIDENT_BYTES = 2**30
+# The compute capability from which GPUs have matrix units for bfloat16: Ampere's.
+BFLOAT16_FROM = (8, 0)
 
 
 def _ask(question: Callable[[ctypes.CDLL], tuple[int, int]]) -> int | None:
@@ -44,6 +46,11 @@ def gpu_memory() -> int | None:
         return error or driver.cuDeviceTotalMem_v2(ctypes.byref(size), device), size.value
 
     return _ask(memory)
+
+
+def multiplies_bfloat16(capability: Sequence[int] | None) -> bool:
+    """Whether a GPU of this compute capability (major, minor) has matrix units for bfloat16."""
+    return tuple(capability or ()) >= BFLOAT16_FROM
 
 
 def resident_bytes(memory: int | None) -> int:

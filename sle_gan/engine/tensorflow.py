@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sle_gan.engine import nvidia
+from sle_gan.engine import nvidia, processor
 from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
@@ -310,6 +310,15 @@ class Devices:
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return self._strategy.scope()
+
+    @property
+    def bfloat16(self) -> bool | None:
+        """Whether the device is known to be faster in bfloat16 than in float32; None where it has to be measured."""
+        gpus = tf.config.list_physical_devices("GPU")
+        if not gpus:
+            return None if processor.multiplies_bfloat16() else False
+        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+        return all(nvidia.multiplies_bfloat16(each.get("compute_capability")) for each in details)
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most.

@@ -22,7 +22,7 @@ from torch.nn import functional
 from torch.optim.adam import adam
 from torch.utils.checkpoint import checkpoint
 
-from sle_gan.engine import nvidia
+from sle_gan.engine import nvidia, processor
 from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls
 from sle_gan.engine.random import RandomStream
@@ -321,6 +321,14 @@ class Devices:
     def scope(self) -> AbstractContextManager[Any]:
         """Context in which the variables of a run are created and assigned."""
         return nullcontext()
+
+    @property
+    def bfloat16(self) -> bool | None:
+        """See the TensorFlow engine; of GPUs that are not NVIDIA's nothing is known here."""
+        if self.kind == "cpu":
+            return None if processor.multiplies_bfloat16() else False
+        known = self.kind == "cuda" and torch.version.hip is None  # ROCm calls its own cuda too
+        return known and nvidia.multiplies_bfloat16(torch.cuda.get_device_capability())
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most."""

@@ -76,6 +76,8 @@ class GAN(ABC):
     # Which domain's images the generated ones are compared with by the metrics, and by which of them.
     reference_domain: ClassVar[int] = 0
     metrics: ClassVar[tuple[str, ...]] = ("fid",)
+    # After how many steps the work of a step repeats.
+    period: ClassVar[int] = 1
     # Sums of logs in the progress line.
     totals: ClassVar[LogNames] = {"G": ("generator",), "D": ("real", "fake")}
     # Panels of curves.png beside that of the adversarial losses.

@@ -122,7 +122,13 @@ class Accumulator:
 
 @contextmanager
 def compute_precision(config: TrainConfig) -> Iterator[None]:
-    """Networks made within it compute in --mixed-precision; their variables, norms and outputs are float32."""
+    """Networks made within it compute in --mixed-precision; their variables, norms and outputs are float32.
+
+    Raises:
+        ValueError: if the settings leave the precision open.
+    """
+    if config.mixed_precision == "auto":
+        raise ValueError("mixed_precision is 'auto'; networks need what sle_gan.training.precision makes of it")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(
         keras.config.floatx() if config.mixed_precision == "float32" else f"mixed_{config.mixed_precision}"

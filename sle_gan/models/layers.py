@@ -281,7 +281,7 @@ def gate(values: Any, gates: Any) -> Any:
     With y = a s and s = sigmoid(b), dy/da = s and dy/db = y (1 - s): only s is kept for the backward pass, as y is
     kept by the layer that follows.
     """
-    open_ = ops.sigmoid(gates)
+    open_ = _sigmoid(gates)
     y = values * open_
 
     def grad(*args: Any, upstream: Any = None) -> Any:
@@ -291,6 +291,13 @@ def gate(values: Any, gates: Any) -> Any:
         return upstream * open_, d_gates - d_gates * open_
 
     return y, grad
+
+
+def _sigmoid(x: Any) -> Any:
+    """Sigmoid; of bfloat16 by float32 on TensorFlow's CPU, whose own takes twice as long (8x64x64x64: 4.3, 2.1 ms)."""
+    if keras.backend.standardize_dtype(x.dtype) == "bfloat16" and engine.on_tensorflow_cpu():
+        return ops.cast(ops.sigmoid(ops.cast(x, "float32")), "bfloat16")
+    return ops.sigmoid(x)
 
 
 def leaky_relu(x: Any) -> Any:

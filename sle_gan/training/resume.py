@@ -29,6 +29,8 @@ def resumed_config(given: dict[str, Any]) -> TrainConfig:
     fixed |= {
         field.name: getattr(saved, field.name) for field in dataclasses.fields(saved) if field.metadata.get("fixed")
     }
+    if given.get("mixed_precision") == "auto":
+        del given["mixed_precision"]  # it was decided when the run began
     for name, old in fixed.items():
         if given.get(name, old) != old:
             raise UserError(

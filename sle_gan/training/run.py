@@ -33,6 +33,7 @@ from sle_gan.training.labels import with_classes, write_clusters
 from sle_gan.training.loop import Outcome, Trainer
 from sle_gan.training.neighbours import draw_neighbours
 from sle_gan.training.optional import is_installed, left_out
+from sle_gan.training.precision import with_precision
 from sle_gan.training.previews import draw_augmentation
 from sle_gan.training.sets import check_batches, load_mix_in, load_pictures
 from sle_gan.training.signals import Signals
@@ -61,6 +62,7 @@ def train(config: TrainConfig, resume: bool = False, override: bool = False, sha
     mix_in = load_mix_in(config)
     check_batches(config, datasets)
     config, datasets = with_classes(config, datasets, started=resume)
+    config = with_precision(config, devices, started=resume)
     gan = _make(config, devices, started=resume)
     last = _schedule(gan, datasets)
     end = max(1, math.ceil(share * last))
@@ -147,6 +149,7 @@ def _help_to_train(config: TrainConfig, devices: engine.Devices, resume: bool) -
         datasets, mix_in = load_pictures(config), load_mix_in(config)
         check_batches(config, datasets)
         config, datasets = with_classes(config, datasets, started=resume)
+        config = with_precision(config, devices, started=resume)
         gan = _make(config, devices, started=resume)
         last = _schedule(gan, datasets)
         saved = CheckpointFolder(RunFolder(config.run_folder).checkpoints, config.keep_checkpoints)
@@ -169,6 +172,7 @@ def dry_run(config: TrainConfig) -> None:
     load_mix_in(config)
     check_batches(config, datasets)
     config, datasets = with_classes(config, datasets, started=False)
+    config = with_precision(config, devices, started=False)
     gan = _make(config, devices, started=False)
     if config.fid:
         Evaluation(config, datasets, gan)  # its weights are among what can be missing
@@ -190,6 +194,7 @@ def preview_augmentation(config: TrainConfig, file: str | Path) -> None:
     devices = _open_devices(config)
     datasets = load_pictures(config)
     config, datasets = with_classes(config, datasets, started=False)
+    config = dataclasses.replace(config, mixed_precision="float32")  # networks compute nothing here
     gan = _make(config, devices, started=False)
     save_png(draw_augmentation(gan, datasets[0].images), file)
     print(f"wrote {file}: in each row a picture, then what augmentation makes of it")

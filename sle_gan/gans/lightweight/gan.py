@@ -35,6 +35,7 @@ class LightweightGAN(LatentGAN):
     """
 
     config: LightweightConfig
+    period: ClassVar[int] = PENALTY_EVERY
     totals: ClassVar[LogNames] = {**LatentGAN.totals, "rec": ("reconstruct",)}
     panels: ClassVar[LogNames] = {
         "gradient penalty": ("penalty",),  # of another order than the rest

@@ -34,11 +34,6 @@ def from_unit(images: Any) -> Any:
     return 2.0 * images - 1.0
 
 
-def gelu(x: Any) -> Any:
-    """x times the normal distribution's share below x. TensorFlow's own has a float32 constant, even in float64."""
-    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
-
-
 def leaky_relu(x: Any) -> Any:
     """LeakyReLU of slope 0.1."""
     return engine.leaky_relu(x, 0.1)
@@ -204,17 +199,43 @@ class LinearAttention(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         normed = self.norm(x)
-        q = self._heads(self.to_q(normed))  # (B, H W, heads, head width)
-        k, v = map(self._heads, ops.split(self.to_kv(self.around(normed)), 2, axis=-1))
-        q, k = _softmax(q, -1) * HEAD_WIDTH**-0.5, _softmax(k, 1)
-        context = ops.einsum("bnhd,bnhe->bhde", k, v)
-        attended = ops.einsum("bnhd,bhde->bnhe", q, context)
+        context = self._context(self.around(normed))  # (B, heads, head width, head width)
+        q = _softmax(self._heads(self.to_q(normed)), -1)  # (B, heads, H W, head width)
+        # gelu(y) = sqrt(1/2) u (1 + erf(u)) with u = sqrt(1/2) y: factors of maps are factors of small matrices here.
+        u = ops.matmul(q, context * math.sqrt(0.5 / HEAD_WIDTH))
+        attended = ops.transpose(u * (ops.erf(u) + 1.0), (0, 2, 1, 3))
         attended = ops.reshape(attended, (-1, *x.shape[1:3], HEADS * HEAD_WIDTH))
-        return x + self.to_out(gelu(attended))
+        out = engine.conv(attended, ops.convert_to_tensor(self.to_out.kernel) * math.sqrt(0.5), 1, "same")
+        return x + (out + self.to_out.bias)
+
+    def _context(self, around: Any) -> Any:
+        """What queries meet: sum over the pixels of keys times values, (B, H, W, C) -> (B, heads, width, width).
+
+        Values are linear in the map: the keys' sum of the map itself, times the values' kernel, is the same. So there
+        are no values of pixels, which would be 512 channels, and the sum is one product for all heads.
+        """
+        pixels, channels = around.shape[1] * around.shape[2], around.shape[-1]
+        kernel = ops.convert_to_tensor(self.to_kv.kernel)
+        k_kernel, v_kernel = ops.split(kernel, 2, -1)
+        k = ops.reshape(engine.conv(around, k_kernel, 1, "same"), (-1, pixels, HEADS * HEAD_WIDTH))
+        k = ops.cast(k, keras.config.floatx())
+        # Softmax over the pixels, but for its division, which is that of a small matrix. The largest share is not 1 but
+        # a root of the pixels' number: neither a sum nor a small share leaves the range of float16.
+        largest = ops.stop_gradient(ops.max(k, 1, keepdims=True)) + 0.5 * math.log(pixels)
+        shares = ops.exp(k - largest)
+        seen = ops.matmul(
+            ops.transpose(ops.cast(shares, around.dtype), (0, 2, 1)), ops.reshape(around, (-1, pixels, channels))
+        )  # (B, 512, C)
+        seen = ops.cast(seen, keras.config.floatx()) / ops.expand_dims(ops.sum(shares, 1), -1)
+        seen = ops.reshape(ops.cast(seen, around.dtype), (-1, HEADS, HEAD_WIDTH, channels))
+        v_kernel = ops.transpose(ops.reshape(v_kernel, (channels, HEADS, HEAD_WIDTH)), (1, 0, 2))
+        return ops.matmul(seen, v_kernel)
 
     @staticmethod
     def _heads(x: Any) -> Any:
-        return ops.reshape(x, (-1, x.shape[1] * x.shape[2], HEADS, HEAD_WIDTH))
+        """(B, H, W, heads * width) -> (B, heads, H W, width)."""
+        x = ops.reshape(x, (-1, x.shape[1] * x.shape[2], HEADS, HEAD_WIDTH))
+        return ops.transpose(x, (0, 2, 1, 3))
 
 
 def _softmax(x: Any, axis: int) -> Any:
