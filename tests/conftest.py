@@ -28,6 +28,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
+# The modules that take longest. First: what comes last should not keep one worker while the others have nothing to do.
+LONG = [
+    *("test_train", "test_engine", "test_step", "test_clean_environments", "test_aspect", "test_projected"),
+    *("test_resume", "test_classes", "test_lowering", "test_class_commands", "test_flowers", "test_lightweight"),
+    *("test_cyclegan", "test_windows", "test_inception", "test_dcgan", "test_overfitting", "test_projected_models"),
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
 
 def pytest_collection_finish() -> None:
     """What the imports and the collection made stays until the end: no search for garbage looks at it again."""
