@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A module is one worker's; in the order of tests/conftest.py, where the long ones come first.
+SHARES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all lint docs clean
 
 demo: $(VENV)/.installed  ## train on a drawn set for a few minutes and show samples
 	$(BIN)/python -m sle_gan.demo
 
-test: $(VENV)/.installed-dev lint  ## the tests, under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+test: $(VENV)/.installed-dev lint  ## the tests, under 10 minutes on 2 cores
+	$(BIN)/python -m pytest $(SHARES) -m "not slow"
 
 test-all: $(VENV)/.installed-dev lint  ## the long ones too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(SHARES)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,12 @@ from keras import ops
 
 def numbers(gan: Any) -> dict[str, np.ndarray]:
     return {name: np.array(ops.convert_to_numpy(variable.value)) for name, variable in gan.state().items()}
+
+
+def restore(gan: Any, values: Mapping[str, np.ndarray]) -> None:
+    """Brings a GAN back to what `numbers` said of it: cheaper than another one, whose step would be compiled again."""
+    for name, variable in gan.state().items():
+        variable.assign(values[name])
 
 
 def moved(gan: Any, act: Callable[[], object]) -> set[str]:

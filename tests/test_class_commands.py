@@ -25,6 +25,13 @@ NAMES = ("big daisy", "rose", "tulip")
 COUNTS = (5, 3, 4)
 
 
+def settings_of(place: Path) -> str:
+    return (
+        f"--data-folder {place}/set --labels folders --balance-classes --resolution 64 --width 8 --latent 16 "
+        f"--batch-size 2 --cache-folder {place}/cache"
+    )
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `set`, pictures of three classes, and `runs/a`, a run of one step. No test writes into them."""
@@ -35,10 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for k in range(count):
             pixels = random.integers(0, 256, (64, 64, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(place / "set" / name / f"{k}.png")
-    train.main(
-        f"--data-folder {place}/set --labels folders --resolution 64 --width 8 --latent 16 --batch-size 2 --steps 1 "
-        f"--no-diff-augment --output-folder {place}/runs --name a --cache-folder {place}/cache".split()
-    )
+    train.main(f"{settings_of(place)} --steps 1 --output-folder {place}/runs --name a".split())
     return place
 
 
@@ -215,12 +219,8 @@ def test_saved_model_has_an_input_for_classes(trained: Path, tmp_path: Path) -> 
 
 
 def test_a_resumed_run_is_bit_equal(trained: Path, tmp_path: Path) -> None:
-    settings = (
-        f"--data-folder {trained}/set --labels folders --balance-classes --resolution 64 --width 8 --latent 16 "
-        f"--batch-size 2 --output-folder {tmp_path} --cache-folder {trained}/cache"
-    ).split()
-    train.main([*settings, "--steps", "3", "--name", "straight"])
-    train.main([*settings, "--steps", "1", "--name", "stopped"])
+    train.main(f"{settings_of(trained)} --steps 3 --output-folder {tmp_path} --name straight".split())
+    shutil.copytree(trained / "runs" / "a", tmp_path / "stopped")
     train.main(f"--resume --output-folder {tmp_path} --name stopped --steps 3".split())
     straight, stopped = (
         np.load(tmp_path / name / "checkpoints" / "step_00000003.npz") for name in ("straight", "stopped")
@@ -241,7 +241,7 @@ def test_a_run_goes_on_with_its_own_classes_only(trained: Path, tmp_path: Path) 
     ):
         train.main([*resume, "--data-folder", str(tmp_path / "set")])
     with pytest.raises(UserError, match="the pictures are now without classes"):
-        train.main([*resume, "--labels", "none"])
+        train.main([*resume, "--labels", "none", "--no-balance-classes"])
 
 
 @pytest.mark.parametrize(

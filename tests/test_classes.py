@@ -12,7 +12,7 @@ from double import numbers
 from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
-from state import moved
+from state import moved, restore
 from tiny_gans import CLASSES, make
 
 import sle_gan
@@ -207,24 +207,23 @@ def test_many_steps_in_a_call_and_resident_labels_change_no_bit() -> None:
 
 def test_accumulation_takes_labels_and_trains_on_them() -> None:
     """Batch norm sees one part at a time: the losses are near those of the whole batch, not equal to them."""
-    devices, batch = engine.Devices(), (IMAGES[:4], LABELS[:4])
     whole, parts = made(), made(gradient_accumulation=2)
-    logs = [compile_step(gan, devices)([batch], 0)[0] for gan in (whole, parts)]
-    assert logs[0].keys() == logs[1].keys()
-    before = numbers(made().state())
+    before, step = numbers(parts.state()), compile_step(parts, engine.Devices())
+    (logs,) = step([(IMAGES[:4], LABELS[:4])], 0)
+    assert logs.keys() == whole.train_step((IMAGES[:4], LABELS[:4]), RandomStream(0, 0, step=0)).keys()
     for name, value in numbers(parts.state()).items():
         if name.startswith(("generator/class", "discriminator/class")) and name.endswith("kernel"):
             assert not np.array_equal(value, before[name]), name
-    wrong = made(gradient_accumulation=2)
-    other = compile_step(wrong, devices)([(IMAGES[:4], LABELS[:4][::-1].copy())], 0)[0]
-    assert other["real"] != logs[1]["real"]
+    restore(parts, before)
+    (other,) = step([(IMAGES[:4], LABELS[:4][::-1].copy())], 0)
+    assert other["real"] != logs["real"]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16"])
 def test_mixed_precision_with_labels(precision: str) -> None:
     gan = made(mixed_precision=precision)
-    logs = compile_step(gan, engine.Devices())([(IMAGES[:4], LABELS[:4])], 0)[0]
-    assert all(np.isfinite(value) for value in logs.values())
+    logs = gan.train_step((IMAGES[:4], LABELS[:4]), RandomStream(0, 0, step=0))
+    assert all(np.isfinite(float(value)) for value in logs.values())
     assert {variable.dtype for name, variable in gan.state().items() if "class" in name} == {"float32"}
 
 

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers import REPOSITORY, SHARED, TINY, assert_refused
+from helpers import REPOSITORY, SHARED, TINIEST, TINY, assert_refused
 
 import sle_gan
 
@@ -65,7 +65,7 @@ def test_every_module_imports_without_the_other_engines(engine: str, absent: tup
 @pytest.mark.parametrize(("engine", "absent"), ENVIRONMENTS)
 def test_training_needs_no_other_engine(engine: str, absent: tuple[str, ...], pictures: Path, tmp_path: Path) -> None:
     need(engine)
-    train = ("--data-folder", pictures, "--output-folder", tmp_path, "--name", "a", "--model", "dcgan", *TINY)
+    train = ("--data-folder", pictures, "--output-folder", tmp_path, "--name", "a", *TINIEST)
     result = run_without(absent, COMMAND, "train", "--engine", engine, *train, "--steps", 1)
     assert result.returncode == 0, result.stderr[-3000:]
     assert list((tmp_path / "a" / "tensorboard").iterdir()) and (tmp_path / "a" / "generator_weights.h5").exists()
@@ -83,7 +83,7 @@ def test_an_engine_that_is_not_installed_is_named_with_what_to_do(pictures: Path
 
 
 def test_training_needs_neither_matplotlib_nor_tensorboard(pictures: Path, tmp_path: Path) -> None:
-    train = ("train", "--data-folder", pictures, "--output-folder", tmp_path, "--name", "a", "--model", "dcgan", *TINY)
+    train = ("train", "--data-folder", pictures, "--output-folder", tmp_path, "--name", "a", *TINIEST)
     result = run_without(("matplotlib", "tensorboard"), COMMAND, *train, "--steps", 2)
     assert result.returncode == 0, result.stderr[-3000:]
     check_without_logs(result.stdout, tmp_path / "a")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sle_gan import SLEGANConfig, weights
+from sle_gan import DCGANConfig, weights
 from sle_gan.cli.common import lasting_console
 from sle_gan.errors import TrainingStopped
 from sle_gan.gans.base import make_gan
@@ -198,9 +198,9 @@ def test_on_a_full_disk_an_old_checkpoint_makes_room(tmp_path: Path, monkeypatch
     assert [checkpoint.step for checkpoint in saved.all()][-1] == 4, "the newest whole one is never given up"
 
 
-def tiny(pictures: Path, tmp_path: Path, **settings: Any) -> SLEGANConfig:
-    size: dict[str, Any] = {"resolution": 64, "width": 8, "latent": 16, "batch_size": 4, "steps": 3}
-    return SLEGANConfig(data_folder=str(pictures), output_folder=str(tmp_path), **{**size, **settings}).validated()
+def tiny(pictures: Path, tmp_path: Path, **settings: Any) -> DCGANConfig:
+    size: dict[str, Any] = {"resolution": 32, "width": 8, "latent": 16, "batch_size": 4, "steps": 3}
+    return DCGANConfig(data_folder=str(pictures), output_folder=str(tmp_path), **{**size, **settings}).validated()
 
 
 def test_a_run_whose_log_and_pictures_fail_is_saved(pictures: Path, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -228,7 +228,7 @@ def test_exports_follow_their_checkpoints(pictures: Path, tmp_path: Path) -> Non
         saved = CheckpointFolder(folder.checkpoints, 2)
         averaged = gan.generator_export
         best = weights.arrays_by_path(averaged)
-        identity = ("Generator", averaged.architecture)
+        identity = ("DCGANGenerator", averaged.architecture)
         saved.save_best(1, gan.state(), {"best": Best(1, 9.0), "data": []})
         averaged.to_image.kernel.assign(averaged.to_image.kernel + 1.0)
         saved.save(2, gan.state(), {"best": None, "data": []})

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import TINY
+from helpers import TINIEST
 
 from sle_gan import SLEGANConfig
 from sle_gan.cli import train
@@ -44,7 +44,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 def runs(pictures: Path, tmp_path: Path) -> Any:
     """`go(name, flags...)` trains in this process, measuring after every step."""
     often = ("--fid", "--fid-frequency", 1, "--checkpoint-every", 1, "--sample-every", 100, "--steps", 8)
-    settings = ("--data-folder", pictures, *TINY, *often)
+    settings = ("--data-folder", pictures, *TINIEST, *often)
 
     def go(name: str, *flags: object, resume: bool = False) -> Path:
         words = ("--name", name, "--output-folder", tmp_path, *(("--resume",) if resume else settings), *flags)

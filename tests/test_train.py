@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import REPOSITORY, TINY, assert_refused, run, start, wait_for_step
+from helpers import REPOSITORY, TINIEST, TINY, assert_refused, run, start, wait_for_step
 from PIL import Image
 
 import sle_gan
@@ -182,7 +182,7 @@ def test_weights_are_really_loaded(finished, pictures: Path) -> None:
 
 def test_divergence_stops_the_run_and_names_the_last_good_checkpoint(pictures: Path, tmp_path: Path) -> None:
     output = ("--output-folder", tmp_path, "--name", "a")
-    first = run("train", "--data-folder", pictures, *output, *TINY, "--steps", 1)
+    first = run("train", "--data-folder", pictures, *output, *TINIEST, "--steps", 1)
     assert first.returncode == 0, first.stderr
     result = run("train", *output, "--resume", "--steps", 9, "--G-learning-rate", 1e30, "--D-learning-rate", 1e30)
     assert result.returncode == 1
@@ -200,13 +200,13 @@ def obey_signals() -> None:
 @pytest.mark.parametrize("number", STOPPING)
 def test_signals_save_a_checkpoint_and_the_printed_command_goes_on(pictures: Path, tmp_path: Path, number) -> None:
     output = ("--output-folder", "my runs", "--name", "it's")
-    place = {"cwd": tmp_path, "preexec_fn": obey_signals}
     folder = tmp_path / "my runs" / "it's"
-    process = start("train", "--data-folder", pictures, *output, *TINY, **place)
+    long = ("--steps", 1_000_000)
+    process = start("train", "--data-folder", pictures, *output, *TINIEST, *long, cwd=tmp_path, preexec_fn=obey_signals)
     wait_for_step(folder, 2, process)
     if number == signal.SIGINT:
-        assert_refused(run("train", *output, "--resume", **place), "another process is training")
-        refused = run("train", "--data-folder", pictures, *output, *TINY, "--override", **place)
+        assert_refused(run("train", *output, "--resume", cwd=tmp_path), "another process is training")
+        refused = run("train", "--data-folder", pictures, *output, *TINIEST, "--override", cwd=tmp_path)
         assert_refused(refused, "another process")
     process.send_signal(number)
     if number != signal.SIGINT:
@@ -271,7 +271,8 @@ def limit_file_size() -> None:
 def test_a_full_disk_leaves_the_checkpoint_before_whole(finished, pictures: Path, tmp_path: Path) -> None:
     """A limit on the size of files makes writes fail as a full disk does."""
     output = ("--output-folder", tmp_path, "--name", "a")
-    assert run("train", "--data-folder", pictures, *output, *TINY, "--steps", 1).returncode == 0
+    wide = (*TINIEST, "--width", 32)  # of a checkpoint that is larger than all other files
+    assert run("train", "--data-folder", pictures, *output, *wide, "--steps", 1).returncode == 0
     checkpoint = tmp_path / "a" / "checkpoints" / "step_00000001.npz"
     content = checkpoint.read_bytes()
     assert len(content) > 2_000_000
@@ -319,7 +320,7 @@ def test_fid_while_training_keeps_the_best(pictures: Path, shared_folder: Path, 
     weights = ("--fid-features-weights", shared_folder / "data" / "mobilenet_v1_imagenet_conv_pw_12.weights.h5")
     fid = ("--fid", "--fid-features", "mobilenet", *weights, "--fid-frequency", 2, "--fid-number-of-images", 12)
     output = ("--output-folder", tmp_path, "--name", "a")
-    result = run("train", "--data-folder", pictures, *output, *TINY, *fid, "--steps", 4, "--checkpoint-every", 2,
+    result = run("train", "--data-folder", pictures, *output, *TINIEST, *fid, "--steps", 4, "--checkpoint-every", 2,
                  "--cache-folder", tmp_path / "cache")  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".json", ".npy", ".npz"]

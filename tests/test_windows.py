@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import REPOSITORY, TINY
+from helpers import REPOSITORY, TINIEST
 
 # Other packages have their own ways on Windows: they are imported as they are on Linux, before it is made poorer.
 AS_ON_WINDOWS = """
@@ -74,9 +74,7 @@ def test_training_resuming_and_archives(engine: str, pictures: Path, tmp_path: P
 
     archive = shutil.make_archive(str(tmp_path / "flowers"), "zip", pictures)
     output = ("train", "--output-folder", tmp_path, "--name", "a", "--engine", engine)
-    result = run_as_on_windows(
-        COMMAND, *output, "--data-folder", archive, "--model", "dcgan", *TINY, "--steps", 2, engine=engine
-    )
+    result = run_as_on_windows(COMMAND, *output, "--data-folder", archive, *TINIEST, "--steps", 2, engine=engine)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "without locks" in result.stdout  # msvcrt, which Windows has for that, is not here
     result = run_as_on_windows(COMMAND, *output, "--resume", "--steps", 3, engine=engine)
