@@ -32,7 +32,7 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **extra})
 
 
-PATHS = ("DIR", "FILE", "PATH", "MODEL", "{none,folders,FILE}")
+PATHS = ("DIR", "FILE", "PATH", "MODEL", "{none,auto,folders,clusters,FILE}")
 DATA = "data and run"
 NETWORKS = "networks"
 TRAINING = "training"

@@ -126,13 +126,11 @@ def load_dataset(
     workers = worker_count(workers)
     opened = open_source(source, image_column)
     found = read_labels(labels, opened) if labels != NONE else None
-    names = list(opened.names)
     digest, unreadable = _digest(opened, settings, progress)
     cache = _Cache(cache_place(cache_folder), size_limit())
-    decoding = _Decoding(opened, names, unreadable, settings, workers, progress)
+    decoding = _Decoding(opened, list(opened.names), unreadable, settings, workers, progress)
     images, files, skipped, notes = _read_or_decode(decoding, cache, digest)
-    skipped = (*opened.left_out, *skipped)
-    dataset = Dataset(images, tuple(files), skipped, digest, Path(opened.where), tuple(notes))
+    dataset = Dataset(images, tuple(files), (*opened.left_out, *skipped), digest, Path(opened.where), tuple(notes))
     return labelled(dataset, found) if found else dataset
 
 

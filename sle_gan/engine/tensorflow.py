@@ -14,13 +14,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from sle_gan.engine import nvidia, processor
+from sle_gan.engine import nvidia
 from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls, stack_batches
 from sle_gan.engine.random import RandomStream
 from sle_gan.engine.tensorflow_inference import (
     compile_function,
     compile_inference,
+    faster_in_bfloat16,
     full_precision,
     fused,
     on_cpu,
@@ -53,7 +54,7 @@ Run = Callable[..., list[dict[str, float]]]
 
 
 def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Sequence[Any] = ()):
-    """Evaluates `fn(*inputs)` and returns its outputs with the pullback of their cotangents.
+    """Evaluates `fn(*inputs)` and returns its outputs with the pullback of cotangents of the same structure.
 
     Args:
         fn: any function of tensors; may read and assign Keras variables.
@@ -61,8 +62,7 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         inputs: tensors, passed to `fn` and differentiated with respect to.
 
     Returns:
-        `(outputs, pullback)`. `pullback(cotangents)`, where the cotangents have the structure of the
-        outputs, gives `(d_variables, d_inputs)`, two lists; it can be called once.
+        `(outputs, pullback)`. `pullback(cotangents)`, once, gives two lists, `(d_variables, d_inputs)`.
     """
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -313,12 +313,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool | None:
-        """Whether the device is known to be faster in bfloat16 than in float32; None where it has to be measured."""
-        gpus = tf.config.list_physical_devices("GPU")
-        if not gpus:
-            return None if processor.multiplies_bfloat16() else False
-        details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
-        return all(nvidia.multiplies_bfloat16(each.get("compute_capability")) for each in details)
+        return faster_in_bfloat16()
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sle_gan.engine import nvidia
+from sle_gan.engine import nvidia, processor
 
 
 def compile_inference(network: keras.Model, **options: Any) -> Callable[..., Any]:
@@ -83,6 +83,15 @@ def save_model(
 def on_cpu() -> bool:
     """Whether TensorFlow computes on the CPU, for want of anything else."""
     return not tf.config.list_physical_devices("GPU")
+
+
+def faster_in_bfloat16() -> bool | None:
+    """Whether the device is known to be faster in bfloat16 than in float32; None where it has to be measured."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return None if processor.multiplies_bfloat16() else False
+    details = (tf.config.experimental.get_device_details(gpu) for gpu in gpus)
+    return all(nvidia.multiplies_bfloat16(each.get("compute_capability")) for each in details)
 
 
 def unused_gpu() -> str | None:

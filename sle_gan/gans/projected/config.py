@@ -50,7 +50,7 @@ class ProjectedConfig(SLEGANConfig):
         "the pictures' classes, which the networks learn apart: folders, those that the pictures are in; a .csv or "
         ".json file, also one within the data; clusters[:N], groups of like pictures, found by the feature network; "
         "auto: clusters of 180 pictures and more, without --mix-in and --distributed",
-        metavar="{auto,none,folders,clusters,FILE}",
+        metavar="{none,auto,folders,clusters,FILE}",
         group=DATA,
     )
     judges: str = option(
