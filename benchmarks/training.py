@@ -75,6 +75,7 @@ def configure(arguments: Any) -> tuple[Any, int]:
         **{WIDTHS.get(arguments.model, "width"): arguments.width},
         # As its PyTorch peer's step augments; the others' do not.
         **({"diff_augment": True, "augment_policy": "color,translation,cutout"} if arguments.model == "slegan" else {}),
+        **({"feature_weights": getattr(arguments, "feature_weights", None)} if arguments.model == "projected" else {}),
     )
     return config, len(config.folders)
 
@@ -194,6 +195,8 @@ def compare(settings: dict[str, Any], arguments: argparse.Namespace) -> tuple[li
     child = [sys.executable, __file__, "--child", "--width", str(arguments.width), "--steps", str(arguments.steps)]
     for name, value in settings.items():
         child += [f"--{name.replace('_', '-')}", str(value)]
+    if arguments.feature_weights:
+        child += ["--feature-weights", arguments.feature_weights]
     commands = {"ours": child}
     if arguments.against:
         commands["theirs"] = [part.format(**settings) for part in shlex.split(arguments.against)]
@@ -218,6 +221,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=[8], **several)
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default=["float32"], **several)
     parser.add_argument("--width", type=int, default=64, help="of a lightweight GAN --fmap-max")
+    parser.add_argument("--feature-weights", metavar="FILE", help="of projected, as for sle-gan train")
     parser.add_argument(
         "--steps",
         type=int,
