@@ -51,7 +51,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def load(name: str, weights: str | None = None) -> TinyExtractor:
         names.append(name)
-        return TinyExtractor()
+        tiny = TinyExtractor()
+        tiny.name = name
+        return tiny
 
     monkeypatch.setattr(found_labels, "load_extractor", load)
     return names
@@ -200,3 +202,16 @@ def test_auto_takes_clusters_where_there_can_be_some(pictures: Path, tmp_path: P
     for changed, message in (({"mix_in": "more"}, "of --mix-in would have no class"), ({"distributed": True}, "agree")):
         with pytest.raises(UserError, match=message):
             classes(many, labels="clusters", **changed)
+
+
+def test_weights_that_cannot_be_had(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, weights: str | None = None) -> TinyExtractor:
+        raise UserError(f"no weights of {name} in {weights}")
+
+    monkeypatch.setattr(found_labels, "load_extractor", load)
+    with pytest.raises(UserError, match=r"looks through mobilenet; give its file as SLE_GAN_FEATURES_WEIGHTS"):
+        _grouped(pictures, tmp_path)
+    given: dict[str, Any] = {"feature_network": "efficientnet_lite0", "feature_weights": "gone", "labels": "clusters:2"}
+    config = ProjectedConfig(data_folder=str(pictures), resolution=64, **given).validated()
+    with pytest.raises(UserError, match=r"efficientnet_lite0 .* --feature-weights\. no weights of .*lite0 in gone"):
+        _again(config, started=False)

@@ -13,7 +13,7 @@ from sle_gan.data import Dataset, cache_place
 from sle_gan.data.dataset import labelled
 from sle_gan.data.labels import AUTO, FEW, Labels, asks_for_clusters, cluster_count, read_written_labels, write_labels
 from sle_gan.errors import UserError, counted, printable, shown
-from sle_gan.features import load_extractor
+from sle_gan.features import FeatureExtractor, load_extractor
 from sle_gan.features.clusters import clusters, default_clusters
 from sle_gan.metrics import Scorer
 from sle_gan.pictures import labelled_rows, save_png
@@ -75,11 +75,7 @@ def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
         if config.labels != AUTO:
             raise UserError(f"{what}: {why}, or --labels none")
         return dataset
-    network = getattr(config, "feature_network", CLUSTER_FEATURES)
-    try:
-        extractor = load_extractor(network, getattr(config, "feature_weights", None))
-    except UserError as error:
-        raise UserError(f"{what} looks through {network}: {error}") from error
+    extractor = _extractor(config, what)
     place = cache_place(config.cache_folder)
     features = Scorer(extractor, dataset.images, dataset.digest, place).real.features
     assert features is not None  # the statistics of training pictures keep them
@@ -90,10 +86,26 @@ def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
         if config.labels != AUTO:
             raise UserError(f"{what}: the pictures are all alike, one cluster; give --labels none")
         return dataset
-    print(f"{len(sizes)} clusters by the features of {network}, of {', '.join(map(str, sizes))} pictures")
+    print(f"{len(sizes)} clusters by the features of {extractor.name}, of {', '.join(map(str, sizes))} pictures")
     digits = len(str(len(sizes) - 1))
     names = tuple(f"cluster {i:0{digits}}" for i in range(len(sizes)))
     return labelled(dataset, Labels(names, dict(zip(dataset.files, of.tolist()))))
+
+
+def _extractor(config: TrainConfig, what: str) -> FeatureExtractor:
+    """The network that sees which pictures are alike. Raises a UserError where its weights cannot be had."""
+    own = getattr(config, "feature_network", None)
+    try:
+        return load_extractor(own or CLUSTER_FEATURES, getattr(config, "feature_weights", None))
+    except UserError as error:
+        if own:
+            raise UserError(
+                f"--feature-network {own} cannot be loaded; give its file with --feature-weights. {error}"
+            ) from error
+        raise UserError(
+            f"{what} looks through {CLUSTER_FEATURES}; give its file as SLE_GAN_FEATURES_WEIGHTS, or --labels none. "
+            f"{error}"
+        ) from error
 
 
 def _no_clusters(config: TrainConfig, pictures: int, count: int) -> str | None:
