@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -70,6 +71,38 @@ def run(
             file.seek(0)
         texts = [file.read() for file in (out, err)]
     return subprocess.CompletedProcess(words, process.exitcode or 0, *texts)
+
+
+def in_a_fork(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of a test module returns, in a process that takes all memory with it when it ends.
+
+    For what the engines never give back, such as XLA's programs. Arguments and result can be pickled. Elsewhere than on
+    Linux it is called in this process.
+    """
+    if sys.platform != "linux":
+        return function(*arguments)
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["tensorflow", "keras"])
+    ours, theirs = forks.Pipe(duplex=False)
+    process = forks.Process(target=_answer, args=(theirs, function, arguments))
+    process.start()
+    theirs.close()
+    try:
+        returned, answer = ours.recv()
+    except EOFError:
+        process.join()
+        raise AssertionError(f"the process of {function.__name__} ended with {process.exitcode}") from None
+    process.join()
+    assert returned, answer
+    return answer
+
+
+def _answer(pipe: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        answer = True, function(*arguments)
+    except Exception:
+        answer = False, traceback.format_exc()
+    pipe.send(answer)
 
 
 def _command(words: list[str], cwd: str, environment: dict[str, str], streams: list[Any]) -> None:
