@@ -144,6 +144,23 @@ def test_a_walk_goes_through_the_classes_of_its_seeds(trained: Path, tmp_path: P
     assert (tmp_path / "walk.gif").exists()
 
 
+def test_saved_latents_know_their_class(trained: Path, tmp_path: Path) -> None:
+    model, file = f"--model {trained}/runs/a", str(tmp_path / "m.npz")
+    explore.main(f"mix {model} --contents 0-1 --styles 5 --class tulip --save".split() + [file])
+    made = {}
+    for name, more in (("kept", ""), ("tulip", "--class tulip"), ("rose", "--class rose")):
+        grid = str(tmp_path / f"{name}.png")
+        generate.main([*f"{model} {more} --latents".split(), file, "--grid", grid])
+        made[name] = np.asarray(Image.open(grid)).astype(int)
+    # Of a run of one step the classes differ little: how many numbers differ, but for what rounding does.
+    assert (made["kept"] != made["tulip"]).mean() < (made["kept"] != made["rose"]).mean() / 4
+    saved = dict(np.load(file))
+    np.testing.assert_array_equal(saved["classes"], [[0, 0, 1]] * 2)
+    np.savez(file, **{**saved, "classes": saved["classes"][:, :2]})
+    with pytest.raises(UserError, match="--latents: weights of 2 classes; this generator has 3"):
+        generate.main([*f"{model} --latents".split(), file, "--grid", str(tmp_path / "no.png")])
+
+
 def test_project_takes_the_class_with_most_pictures(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from sle_gan.cli import explore_model
 

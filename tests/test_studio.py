@@ -26,6 +26,7 @@ from sle_gan.gans.cyclegan.networks import ResNetGenerator
 from sle_gan.gans.dcgan.networks import DCGANGenerator
 from sle_gan.generation import generate_images
 from sle_gan.hub.loading import load_folded
+from sle_gan.latents.points import images_of, points_of
 from sle_gan.pictures import save_png
 from sle_gan.studio import shelf as shelves
 from sle_gan.studio import uploads
@@ -100,7 +101,7 @@ def test_pictures_are_those_of_generate(actions: Actions, model: Path) -> None:
             actions.create(**{"model": "flowers.h5", "seed": 0, "count": 1, "truncation": 0, **wrong})
 
 
-def test_each_class_of_a_generator_is_a_model(tmp_path: Path) -> None:
+def test_each_class_of_a_generator_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keras.utils.set_random_seed(0)
     network = used(Generator(64, width=8, latent=16, classes=("rose", "daisy"), class_pictures=(3, 1)))
     network.save_weights(tmp_path / "kinds.h5")
@@ -121,6 +122,12 @@ def test_each_class_of_a_generator_is_a_model(tmp_path: Path) -> None:
     assert Path(actions.walk("kinds.h5", "0,1,2", 0.5, "loop", "linear")).stat().st_size > 0
     with pytest.raises(UserError, match="searched in one class: choose one of the models that begin"):
         next(actions.find("kinds.h5", every[0]))
+    monkeypatch.setitem(EFFORTS, "quick", (4, 1, 2))
+    actions._maps = TinyMaps()
+    found = list(actions.find("kinds.h5: daisy", every[0], "quick"))[-1]
+    (point,) = points_of(actions.latents_file(found.point), 16, "--latents")
+    np.testing.assert_array_equal(point.classes, [0, 1])
+    assert np.abs(next(images_of(folded, [point])).astype(int) - found.picture).max() <= 1
     network = used(Generator(64, width=8, latent=16))
     network.save_weights(tmp_path / "kinds.h5")
     with pytest.raises(UserError, match="no more"):

@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> None:
 
     mixed = list(mixed_points(generator, contents, styles, arguments.style_strength))
     if arguments.save:
-        save_points(mixed, shared.made_folder(arguments.save))
+        save_points(shared.of_class(mixed, stored, arguments), shared.made_folder(arguments.save))
         print(f"wrote the latents and gates of {counted(len(mixed), 'picture')} to {arguments.save}")
     if arguments.sheet:
         pictures = list(tqdm(images_of(generator, mixed), total=len(mixed), unit="img", delay=2))

@@ -80,6 +80,14 @@ def load(stored: StoredNetwork, arguments: argparse.Namespace, **checked: list[P
     return generator
 
 
+def of_class(found: list[Point], stored: StoredNetwork, arguments: argparse.Namespace) -> list[Point]:
+    """The points as a file keeps them: with the class that they are in where --class named it."""
+    if arguments.class_ is None:
+        return found
+    weights = classes.weights(classes.one_class(arguments.class_, stored, "sle-gan explore"), stored)
+    return [point._replace(classes=weights) for point in found]
+
+
 def check_picture(flag: str, file: str | None) -> None:
     """Raises a UserError unless a picture of that name can be written."""
     from sle_gan.pictures import check_suffix

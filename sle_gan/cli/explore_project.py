@@ -97,7 +97,7 @@ def main(arguments: argparse.Namespace) -> None:
     found = history[-1]
     print(f"distance {found.distance:.4f}, from {history[0].distance:.4f} of the nearest of {search.candidates} random")
     if arguments.save:
-        save_points([found.point], shared.made_folder(arguments.save))
+        save_points(shared.of_class([found.point], stored, arguments), shared.made_folder(arguments.save))
         print(f"wrote the latents to {arguments.save}")
     if arguments.picture:
         (picture,) = images_of(generator, [found.point])

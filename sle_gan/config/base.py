@@ -32,7 +32,8 @@ def option(default: Any, help: str, **extra: Any) -> Any:
     return dataclasses.field(default=default, metadata={"help": help, **extra})
 
 
-PATHS = ("DIR", "FILE", "PATH", "MODEL", "{none,auto,folders,clusters,FILE}")
+LABELS = "{none,auto,folders,clusters,FILE}"
+PATHS = ("DIR", "FILE", "PATH", "MODEL", LABELS)
 DATA = "data and run"
 NETWORKS = "networks"
 TRAINING = "training"
@@ -68,7 +69,7 @@ class TrainConfig:
         "(slegan, projected) the pictures' classes, which the networks learn apart: folders, those that the pictures "
         "are in; a .csv or .json file, also one within the data; or clusters[:N], groups of like pictures, found by a "
         "pretrained network; auto, projected's default: clusters where there can be some",
-        metavar="{none,auto,folders,clusters,FILE}",
+        metavar=LABELS,
         group=DATA,
     )
     balance_classes: bool = option(

@@ -273,7 +273,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool:
-        """See the TensorFlow engine. On a CPU, XLA computes no faster in bfloat16, whatever the processor can."""
+        """See TensorFlow's `faster_in_bfloat16`. On a CPU, XLA computes no faster in bfloat16."""
         if self._first.platform == "tpu":
             return True
         numbers = str(getattr(self._first, "compute_capability", "")).split(".")

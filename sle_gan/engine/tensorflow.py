@@ -62,7 +62,7 @@ def vjp(fn: Callable[..., Any], variables: Sequence[keras.Variable], inputs: Seq
         inputs: tensors, passed to `fn` and differentiated with respect to.
 
     Returns:
-        `(outputs, pullback)`. `pullback(cotangents)`, once, gives two lists, `(d_variables, d_inputs)`.
+        `(outputs, pullback)`. `pullback(cotangents)` gives two lists, `(d_variables, d_inputs)`; to be called once.
     """
     values = [variable.value for variable in variables]
     with tf.GradientTape(watch_accessed_variables=False) as tape:

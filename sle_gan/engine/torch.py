@@ -324,7 +324,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool | None:
-        """See the TensorFlow engine; of GPUs that are not NVIDIA's nothing is known here."""
+        """See TensorFlow's `faster_in_bfloat16`; of GPUs that are not NVIDIA's nothing is known here."""
         if self.kind == "cpu":
             return None if processor.multiplies_bfloat16() else False
         known = self.kind == "cuda" and torch.version.hip is None  # ROCm calls its own cuda too

@@ -5,6 +5,7 @@
 | `latents` | (N, latent) | float32 |
 | `noise_seeds` | (N,) | whole numbers: the seeds that the noise of each picture comes from; 0 where it is missing |
 | `gates_64`, `gates_128`, ... | (N, G) | float32: factors in place of those that the latents give; may be missing |
+| `classes` | (N, K) | float32: the weights of the generator's K classes, where it was taught some; may be missing |
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def read_points(path: str | Path, latent: int, flag: str) -> list[Point]:
             arrays = {
                 name: archive.array(name)
                 for name in archive.arrays
-                if name in ("latents", "noise_seeds") or _GATES.fullmatch(name)
+                if name in ("latents", "noise_seeds", "classes") or _GATES.fullmatch(name)
             }
     except npz.ERRORS as error:
         raise UserError(f"{what} is no file of latents: {shown(error, 200)}") from error
@@ -112,20 +113,31 @@ def read_points(path: str | Path, latent: int, flag: str) -> list[Point]:
             raise UserError(f"{what}: {name} is {array.shape} of {array.dtype}; expected (N, G) numbers")
         if not np.isfinite(array).all():
             raise UserError(f"{what}: {name} has numbers that are not finite")
-    gates = {int(name.removeprefix("gates_")): array.astype(np.float32) for name, array in arrays.items()}
+    arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
+    classes = arrays.pop("classes", [None] * len(latents))
+    gates = {int(name.removeprefix("gates_")): array for name, array in arrays.items()}
     return [
-        Point(latents[i].astype(np.float32), int(seeds[i]), {size: gate[i] for size, gate in gates.items()}, f"#{i}")
+        Point(
+            latents[i].astype(np.float32),
+            int(seeds[i]),
+            {size: gate[i] for size, gate in gates.items()},
+            f"#{i}",
+            classes[i],
+        )
         for i in range(len(latents))
     ]
 
 
 def save_points(points: Sequence[Point], path: str | Path) -> None:
-    """Writes points, all with gates of the same sizes, to a file that `read_points` takes."""
+    """Writes points, all with gates of the same sizes and all or none with classes, to a file for `read_points`."""
     arrays = {
         "latents": np.stack([point.latents for point in points]),
         "noise_seeds": np.array([point.noise_seed for point in points], np.int64),
         **{f"gates_{size}": np.stack([point.gates[size] for point in points]) for size in points[0].gates},
     }
+    classes = [point.classes for point in points if point.classes is not None]
+    if classes:
+        arrays["classes"] = np.stack(classes)
     save_arrays(path, arrays)
 
 
@@ -136,9 +148,11 @@ def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
 
 
 def check_gates(points: Iterable[Point], generator: Any, flag: str) -> None:
-    """Raises a UserError if points have gates that the generator has not."""
-    widths = generator.gate_widths
+    """Raises a UserError if points have gates or classes that the generator has not; one of one class takes any."""
+    widths, known = generator.gate_widths, len(getattr(generator, "class_pictures", ()))
     for point in points:
+        if point.classes is not None and known not in (0, len(point.classes)):
+            raise UserError(f"{flag}: weights of {len(point.classes)} classes; this generator has {known}")
         for size, gate in point.gates.items():
             if widths.get(size) != len(gate):
                 has = f"{widths[size]} there" if size in widths else f"gates for {sorted(widths) or 'no maps'}"

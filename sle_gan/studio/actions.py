@@ -183,10 +183,12 @@ class Actions:
         candidates, starts, steps = EFFORTS[effort]
         search = Search(candidates, starts, steps, gates=gates)
         before, picture = None, photo
+        point: Any = None
         for i, found in enumerate(search_steps(loaded.network, self._feature_maps(), photo, search)):
             if before is None or found.point is not before:
                 before, picture = found.point, next(self._pictures(loaded, [found.point]))
-            yield Seen((i + 1) / search.rounds, found.step, found.distance, found.point, picture)
+                point = found.point._replace(classes=loaded.class_weights)
+            yield Seen((i + 1) / search.rounds, found.step, found.distance, point, picture)
 
     def latents_file(self, point: Point) -> str:
         """The file of a point, for `sle-gan generate --latents` and the other commands."""

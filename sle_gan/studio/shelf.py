@@ -43,12 +43,14 @@ class Loaded(NamedTuple):
         stored: where it is from.
         version: of the file, as `_version` gives it.
         found: directions by method, made when they are first asked for.
+        class_weights: of an entry of one class, the weights (classes,) of all classes of its generator.
     """
 
     network: Any
     stored: StoredNetwork
     version: object
     found: dict[str, Any]
+    class_weights: Any = None
 
     @property
     def resolution(self) -> int:
@@ -210,12 +212,13 @@ def _load(entry: Entry, direction: str) -> Loaded:
     version = _version(stored.source)  # before it is read: what replaces it meanwhile is seen the next time
     if direction:
         return Loaded(build_network(stored), stored, version, {})
-    network = fold_network(stored)
+    network, weights = fold_network(stored), None
     classes = list(stored.architecture.get("classes", ()))
     if entry.of_class is not None:
         if entry.of_class not in classes:
             raise UserError(f"{entry.reference} makes the class {entry.of_class} no more; open the page again")
-        network = network.of_class(one_class(classes.index(entry.of_class), len(classes)))
+        weights = one_class(classes.index(entry.of_class), len(classes))
+        network = network.of_class(weights)
     if hasattr(network, "on_device"):
         network.on_device()
-    return Loaded(network, stored, version, {})
+    return Loaded(network, stored, version, {}, weights)

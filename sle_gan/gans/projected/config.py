@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from sle_gan.config.base import DATA, NETWORKS, TRAINING, check, flag, option, suggestion
+from sle_gan.config.base import DATA, LABELS, NETWORKS, TRAINING, check, flag, option, suggestion
 from sle_gan.errors import UserError
 from sle_gan.gans.slegan.config import SLEGANConfig
 from sle_gan.shapes import picture_shape
@@ -50,7 +50,7 @@ class ProjectedConfig(SLEGANConfig):
         "the pictures' classes, which the networks learn apart: folders, those that the pictures are in; a .csv or "
         ".json file, also one within the data; clusters[:N], groups of like pictures, found by the feature network; "
         "auto: clusters of 180 pictures and more, without --mix-in and --distributed",
-        metavar="{none,auto,folders,clusters,FILE}",
+        metavar=LABELS,
         group=DATA,
     )
     judges: str = option(
