@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -29,43 +30,74 @@ class Recipe:
         name: of the recipe, and of its folder of config files.
         description: what --help says.
         sources: flags for pictures, each with its default (what `--data-folder` takes) and what it is.
+        stages: the stages in their order, each with the command of `sle-gan` that it runs ("" for none).
     """
 
-    def __init__(self, name: str, description: str, sources: dict[str, tuple[str, str]], argv: Sequence[str] | None):
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        sources: dict[str, tuple[str, str]],
+        stages: dict[str, str],
+        argv: Sequence[str] | None,
+    ):
         parser = argparse.ArgumentParser(prog=f"examples/{name}/run.py", description=description, allow_abbrev=False)
         for source, (default, text) in sources.items():
-            parser.add_argument(f"--{source}", default=default, metavar="SOURCE", help=f"{text} (default {default})")
+            parser.add_argument(
+                f"--{source}", default=default, metavar=source.upper(), help=f"{text} (default {default})"
+            )
         parser.add_argument("--folder", type=Path, help=f"where everything is made (default recipes/{name})")
         parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax", "torch"))
         parser.add_argument("--tiny", action="store_true", help="all stages with tiny networks and local pictures")
-        parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
+        parser.add_argument("--until", metavar="STAGE", choices=stages, help=f"stop after one of {', '.join(stages)}")
+        flagged = list(dict.fromkeys(_kind(stage) for stage, command in stages.items() if command))
+        trained = next(_kind(stage) for stage, command in stages.items() if command == "train")
+        parser.add_argument(
+            "--flags",
+            action="append",
+            default=[],
+            metavar="STAGE=FLAGS",
+            help=f'for the command of {", ".join(flagged)}: --flags "{trained}=--steps 500"',
+        )
         self.options = parser.parse_args(argv)
+        self._flags: dict[str, list[str]] = {stage: [] for stage in flagged}
+        for text in self.options.flags:
+            stage, equals, words = text.partition("=")
+            if not equals or stage not in flagged:
+                parser.error(f"--flags {text!r}: expected STAGE=FLAGS with a stage of {', '.join(flagged)}")
+            self._flags[stage] += shlex.split(words)
         self.tiny = self.options.tiny
         self.configs = Path(__file__).resolve().parent / name
         self.folder = self.options.folder or Path("recipes") / (f"{name}-tiny" if self.tiny else name)
         self.runs = self.folder / "runs"
         (self.folder / ".done").mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
+        self._stage = ""
 
     def stage(self, name: str, work: Callable[[], None]) -> None:
         """Does the work of a stage, unless it was done before."""
+        self._stage = name
         mark = self.folder / ".done" / name
         if mark.exists():
             print(f"[{name}] done before", flush=True)
         else:
             print(f"[{name}] begins", flush=True)
-            started = time.monotonic()
+            started, processor = time.monotonic(), _processor_s()
             try:
                 work()
             except ValueError as error:  # the package's UserError is one: a line for who called
                 sys.exit(f"{self.folder}, stage {name}: {error}")
-            mark.write_text(f"{time.monotonic() - started:.0f} s\n")
-            print(f"[{name}] done in {time.monotonic() - started:.0f} s", flush=True)
+            took = f"{time.monotonic() - started:.0f} s, processor time {_processor_s() - processor:.0f} s"
+            mark.write_text(took + "\n")
+            print(f"[{name}] done in {took}", flush=True)
         if name == self.options.until:
             sys.exit(0)
 
     def call(self, *words: object) -> None:
-        """Runs `sle-gan WORDS`; ends the recipe with its exit code where it fails."""
+        """Runs `sle-gan WORDS` and the flags of `--flags`; ends the recipe with its exit code where it fails."""
+        self._run(*words, *self._flags[_kind(self._stage)])  # the last of two flags wins
+
+    def _run(self, *words: object) -> None:
         line = [str(word) for word in words]
         print(f"$ sle-gan {shlex.join(line)}", flush=True)
         code = subprocess.run([sys.executable, str(REPOSITORY / "sle_gan"), *line]).returncode
@@ -81,7 +113,7 @@ class Recipe:
         """
         place = ("--output-folder", self.runs, "--name", name, "--engine", self.options.engine)
         if any((self.runs / name / "checkpoints").glob("step_*.npz")):
-            self.call("train", *place, "--resume")
+            self._run("train", *place, "--resume")  # its own config.json has all flags
             return
         file = config if isinstance(config, Path) else self.configs / config
         self.call("train", "--config", file, *place, *flags, *(tiny if self.tiny else ()), "--override")
@@ -98,6 +130,25 @@ class Recipe:
         print(f"all stages are done, {minutes:.1f} min in this call; look at:")
         for result in results:
             print(f"  {result}")
+
+
+def _processor_s() -> float:
+    """Processor time of this process and of the commands that have ended, in seconds."""
+    return sum(os.times()[:4])
+
+
+def _kind(stage: str) -> str:
+    """finetune of finetune_2; other names are as they are."""
+    name, _, number = stage.rpartition("_")
+    return name if number.isdecimal() else stage
+
+
+def number(flag: str, text: str) -> int:
+    """The whole number that a flag was given. Ends the recipe with exit code 2 for anything else."""
+    if not text.isdecimal() or not int(text):
+        print(f"{flag} {text}: expected a whole number above 0", file=sys.stderr)
+        sys.exit(2)
+    return int(text)
 
 
 def draw(folder: Path, count: int, side: int, seed: int) -> Path:

@@ -69,6 +69,35 @@ def test_each_says_what_it_takes(name: str) -> None:
     assert f"examples/{name}/run.py" in text and "--tiny" in text
 
 
+def test_flags_reach_the_command_of_their_stage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    nft = load("nft")
+    flags = ("--flags", "gan=--steps 7 --width 5", "--flags", "cyclegan=--steps 9", "--a", str(tmp_path / "none"))
+    with pytest.raises(SystemExit) as stopped:
+        nft.main(["--folder", str(tmp_path), *flags])
+    assert stopped.value.code == 2  # of sle-gan train: there is no such folder
+    command = capfd.readouterr().out.split("$ sle-gan ")[1].splitlines()[0].split()
+    assert command[0] == "train" and command[command.index("--steps") + 1] == "7" and "9" not in command
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("flags", [("--until", "nothing"), ("--flags", "nothing=--steps 1"), ("--flags", "train")])
+def test_stages_that_are_not_there(name: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    module = load(name)
+    with pytest.raises(SystemExit) as stopped:
+        module.main(list(flags))
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and all(
+        stage.rstrip("_012") in error for stage, command in module.STAGES.items() if command
+    )
+
+
+@pytest.mark.parametrize("count", ["0", "-3", "many"])
+def test_a_zip_of_no_count(count: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        load("monet").main(["--folder", str(tmp_path), f"--zip-count={count}"])
+    assert stopped.value.code == 2 and "expected a whole number above 0" in capsys.readouterr().err
+
+
 def test_the_zip_has_exactly_what_was_asked_for(tmp_path: Path) -> None:
     monet = load("monet")
     (tmp_path / "in").mkdir()

@@ -22,10 +22,19 @@ TINY = (
     *("--keep-checkpoints", 3, "--sample-every", 100),
 )
 
+STAGES = {
+    "one_of_each": "",
+    "train": "train",
+    "score": "evaluate runs",
+    "share": "share",
+    "space": "",
+    "push": "share",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     recipe.add_to_path()
-    the = recipe.Recipe("butterflies", __doc__, SOURCES, argv)
+    the = recipe.Recipe("butterflies", __doc__, SOURCES, STAGES, argv)
     options, pictures = the.options, the.folder / "pictures"
     if the.tiny:
         options.source, options.kind, options.image = str(the.folder / "dataset"), "scientific_name", "image"

@@ -15,10 +15,21 @@ SOURCES = {
 }
 TINY_NETWORK = ("--resolution", 32, "--width", 8, "--latent", 16)
 
+STAGES = {
+    "pretrain": "train",
+    "search": "search",
+    "best": "search show",
+    "finetune_0": "train",
+    "finetune_1": "train",
+    "finetune_2": "train",
+    "score": "evaluate runs",
+    "grid": "generate",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     recipe.add_to_path()
-    the = recipe.Recipe("frogs", __doc__, SOURCES, argv)
+    the = recipe.Recipe("frogs", __doc__, SOURCES, STAGES, argv)
     large, small = the.options.large, the.options.small
     if the.tiny:
         large = recipe.flowers(the.folder / "large", 96, 0, seed=1)

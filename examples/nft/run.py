@@ -19,10 +19,17 @@ TINY_GAN = (
 )
 TINY_CYCLEGAN = ("--resolution", 64, "--width", 4, "--blocks", 1, "--batch-size", 2, "--steps", 4)
 
+STAGES = {
+    "gan": "train",
+    "cyclegan": "train",
+    "compose": "translate",
+    "score": "evaluate score",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     recipe.add_to_path()
-    the = recipe.Recipe("nft", __doc__, SOURCES, argv)
+    the = recipe.Recipe("nft", __doc__, SOURCES, STAGES, argv)
     a, b = the.options.a, the.options.b
     if the.tiny:
         a, b = str(the.folder / "a"), str(the.folder / "b")
