@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import numpy as np
 import pytest
+from file_processes import FileProcesses
 from helpers import SHARED, STARTED
 from pseudo_weights import pseudo_weight
 
@@ -28,12 +29,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
+# Workers of pytest-xdist fork a process for each file, which takes what the file compiled with it when it ends.
+FORKED = sys.platform == "linux" and "PYTEST_XDIST_WORKER" in os.environ
 # The modules that take longest. First: what comes last should not keep one worker while the others have nothing to do.
 LONG = [
     *("test_train", "test_engine", "test_step", "test_clean_environments", "test_aspect", "test_projected"),
     *("test_resume", "test_classes", "test_lowering", "test_class_commands", "test_flowers", "test_lightweight"),
     *("test_cyclegan", "test_windows", "test_inception", "test_dcgan", "test_overfitting", "test_projected_models"),
 ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if FORKED:
+        config.pluginmanager.register(FileProcesses(config))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,8 +56,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def memory_of_modules_is_given_back() -> Iterator[None]:
-    """A worker runs dozens of modules: compiled steps and networks of one are of no use to the next."""
+    """Where a process runs dozens of modules: compiled steps and networks of one are of no use to the next."""
     yield
+    if FORKED:
+        return
     clearings = {
         "keras": lambda keras: keras.backend.clear_session(free_memory=False),
         "jax": lambda jax: jax.clear_caches(),
@@ -69,7 +79,7 @@ def memory_of_tests_is_given_back() -> Iterator[None]:
     """What a test has compiled need not stay beside what the next one compiles."""
     before = resident_bytes()
     yield
-    if resident_bytes() > before + 2**25:
+    if not FORKED and resident_bytes() > before + 2**25:
         give_memory_back()
 
 

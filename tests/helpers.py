@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -61,10 +60,8 @@ def run(
     if sys.platform != "linux" or another or options:
         return run_anew(*words, cwd=cwd, env=environment, **options)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload(["tensorflow", "keras"])
         streams = [DupFd(file.fileno()) for file in (out, err)]
-        process = forks.Process(target=_command, args=(words, str(cwd or Path.cwd()), environment, streams))
+        process = fork_server().Process(target=_command, args=(words, str(cwd or Path.cwd()), environment, streams))
         process.start()
         process.join()
         for file in (out, err):
@@ -73,36 +70,11 @@ def run(
     return subprocess.CompletedProcess(words, process.exitcode or 0, *texts)
 
 
-def in_a_fork(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of a test module returns, in a process that takes all memory with it when it ends.
-
-    For what the engines never give back, such as XLA's programs. Arguments and result can be pickled. Elsewhere than on
-    Linux it is called in this process.
-    """
-    if sys.platform != "linux":
-        return function(*arguments)
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["tensorflow", "keras"])
-    ours, theirs = forks.Pipe(duplex=False)
-    process = forks.Process(target=_answer, args=(theirs, function, arguments))
-    process.start()
-    theirs.close()
-    try:
-        returned, answer = ours.recv()
-    except EOFError:
-        process.join()
-        raise AssertionError(f"the process of {function.__name__} ended with {process.exitcode}") from None
-    process.join()
-    assert returned, answer
-    return answer
-
-
-def _answer(pipe: Any, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    try:
-        answer = True, function(*arguments)
-    except Exception:
-        answer = False, traceback.format_exc()
-    pipe.send(answer)
+def fork_server() -> Any:
+    """What makes processes by forking one that has imported TensorFlow and Keras, and that starts when first asked."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras"])
+    return context
 
 
 def _command(words: list[str], cwd: str, environment: dict[str, str], streams: list[Any]) -> None:
