@@ -32,6 +32,7 @@ needs_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", r
     params=[pytest.param(name, marks=pytest.mark.slow if name == "slegan_512" else ()) for name in GENERATORS],
 )
 def generator(request: pytest.FixtureRequest):
+    keras.utils.set_random_seed(0)
     return used(GENERATORS[request.param]())
 
 

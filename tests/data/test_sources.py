@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -209,6 +209,7 @@ def test_damaged_archives(tmp_path: Path, folder: Path, name: str) -> None:
         open_source(tmp_path / f"no_{name}")
 
 
+@example(position=1226, value=83)  # an entry at -1
 @given(position=st.integers(0, 2000), value=st.integers(0, 255))
 def test_no_byte_of_a_zip_breaks_it(position: int, value: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.zip"

@@ -36,6 +36,8 @@ class ZipReader:
     def read(self, entry: Entry) -> bytes:
         """Raises ValueError for data that are damaged or of another length than the list says."""
         offset, size, method, checksum = entry.place
+        if offset < 0:
+            raise ValueError("damaged in the archive: its list says that it begins before the file")
         guess = _LOCAL_HEADER.size + len(entry.name.encode("utf-8", "replace")) + _USUAL_EXTRA
         head = pread(self._descriptor, guess + size, offset)
         if len(head) < _LOCAL_HEADER.size:
