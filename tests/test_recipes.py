@@ -159,7 +159,7 @@ def test_killed_in_every_stage_it_ends_as_if_it_were_not(name: str, tmp_path: Pa
     last = run_recipe(name, tmp_path / "cut")
     assert last.returncode == 0, last.stdout[-2000:] + last.stderr[-3000:]
     whole, cut = outcome(tmp_path / "whole"), outcome(tmp_path / "cut")
-    assert whole.keys() == cut.keys() and len(whole) > 4
+    assert whole.keys() == cut.keys() and len(whole) > 1
     if name in ("frogs", "monet"):
         assert [path for path in whole if whole[path] != cut[path]] == []
 
