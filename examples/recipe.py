@@ -43,9 +43,8 @@ class Recipe:
     ):
         parser = argparse.ArgumentParser(prog=f"examples/{name}/run.py", description=description, allow_abbrev=False)
         for source, (default, text) in sources.items():
-            parser.add_argument(
-                f"--{source}", default=default, metavar=source.upper(), help=f"{text} (default {default})"
-            )
+            text = f"{text} (default {default})" if default else text
+            parser.add_argument(f"--{source}", default=default, metavar=source.upper(), help=text)
         parser.add_argument("--folder", type=Path, help=f"where everything is made (default recipes/{name})")
         parser.add_argument("--engine", default="tensorflow", choices=("tensorflow", "jax", "torch"))
         parser.add_argument("--tiny", action="store_true", help="all stages with tiny networks and local pictures")
@@ -65,7 +64,10 @@ class Recipe:
             stage, equals, words = text.partition("=")
             if not equals or stage not in flagged:
                 parser.error(f"--flags {text!r}: expected STAGE=FLAGS with a stage of {', '.join(flagged)}")
-            self._flags[stage] += shlex.split(words)
+            try:
+                self._flags[stage] += shlex.split(words)
+            except ValueError as error:  # a quotation mark without another one
+                parser.error(f"--flags {text!r}: {error}")
         self.tiny = self.options.tiny
         self.configs = Path(__file__).resolve().parent / name
         self.folder = self.options.folder or Path("recipes") / (f"{name}-tiny" if self.tiny else name)
