@@ -93,6 +93,8 @@ def legacy_file(*objects: object) -> bytes:
         b"",
         b"PK\x03\x04 not really",
         pickle.dumps(Evil()),
+        b"\x80\x04\x8d" + 8 * b"\xff",  # a text of 2^64 bytes: an OverflowError of pickle's
+        b"\x80\x04h\x09.",  # a memory of the unpickler that was never written
     ],
 )
 def test_other_files_are_refused_and_nothing_runs(tmp_path: Path, content: bytes) -> None:
