@@ -18,6 +18,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `to_device` | copies an array to the device, as a tensor |
 | `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
+| `tracing` | whether TensorFlow is tracing a program, which will run many times for maps of one size |
 | `unused_gpu` | why the CPU computes although there is a GPU, and what to do |
 | `conv`, `conv_transpose`, `average_pool` | as `keras.ops` has them, of maps NHWC |
 | `batch_norm` | fused training-mode batch normalisation over all replicas |
@@ -78,6 +79,7 @@ replica_part = _engine.replica_part
 after = _engine.after
 recomputed = _engine.recomputed
 update_averages = _engine.update_averages
+tracing = _engine.tracing
 unused_gpu = _engine.unused_gpu
 replica_count = _engine.replica_count
 save_model = _engine.save_model
@@ -110,6 +112,7 @@ __all__ = [
     "replica_part",
     "save_model",
     "to_device",
+    "tracing",
     "unused_gpu",
     "update_averages",
     "vjp",

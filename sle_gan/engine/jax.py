@@ -120,6 +120,11 @@ def on_tensorflow_cpu() -> bool:
     return False
 
 
+def tracing() -> bool:
+    """No: asked for TensorFlow's programs alone."""
+    return False
+
+
 def replica_count() -> int:
     """1: JAX splits the arrays of one program over the devices, and means are those of the whole batch."""
     return 1

@@ -29,6 +29,7 @@ from sle_gan.engine.tensorflow_inference import (
     run_one_operation_at_a_time,
     save_model,
     to_device,
+    tracing,
     unused_gpu,
 )
 from sle_gan.engine.tensorflow_order import after, recomputed
@@ -45,6 +46,7 @@ __all__ = [  # beside what is here
     "recomputed",
     "save_model",
     "to_device",
+    "tracing",
     "unused_gpu",
 ]
 

@@ -105,6 +105,11 @@ def on_tensorflow_cpu() -> bool:
     return on_cpu()
 
 
+def tracing() -> bool:
+    """Whether a program is being traced, rather than run operation by operation."""
+    return not tf.executing_eagerly()
+
+
 def run_one_operation_at_a_time() -> None:
     """Each operation of a step uses all cores by itself; two at a time only hold more maps in memory.
 

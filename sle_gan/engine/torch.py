@@ -174,6 +174,11 @@ def on_tensorflow_cpu() -> bool:
     return False
 
 
+def tracing() -> bool:
+    """No: asked for TensorFlow's programs alone."""
+    return False
+
+
 def replica_count() -> int:
     """1: there is one device."""
     return 1

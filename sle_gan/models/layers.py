@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from sle_gan import engine
+from sle_gan.models import winograd
 from sle_gan.models.upsampling import upsample_conv
 from sle_gan.weights import variables_by_path
 
@@ -146,7 +147,7 @@ class SpectralConv2D(SpectralLayer):
         self.add_spectral_kernel((self.kernel_size, self.kernel_size, _channels(input_shape), self.filters))
 
     def convolve(self, x: Any, kernel: Any) -> Any:
-        return engine.conv(x, kernel, self.strides, self.padding)
+        return winograd.conv(x, kernel, self.strides, self.padding)
 
 
 class SpectralUpConv2D(SpectralLayer):
@@ -185,7 +186,7 @@ class Conv2D(keras.layers.Conv2D):
     """Keras's, of square kernels and strides, computed by the engine's convolution."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return engine.conv(inputs, ops.convert_to_tensor(kernel), self.strides[0], self.padding)
+        return winograd.conv(inputs, ops.convert_to_tensor(kernel), self.strides[0], self.padding)
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):

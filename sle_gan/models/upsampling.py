@@ -22,6 +22,7 @@ from typing import Any
 from keras import ops
 
 from sle_gan import engine
+from sle_gan.models import strided
 
 Form = Callable[[Any, Any], Any]
 
@@ -83,7 +84,7 @@ def _box(x: Any, kernel: Any) -> Any:
 def unsummed_box(x: Any, kernel: Any) -> Any:
     """The form `box` without its last step, `sum_box`: (B, H, W, C) -> (B, 2H + 1, 2W + 1, F)."""
     flipped = ops.flip(ops.flip(kernel, 0), 1)  # one axis at a time: Keras before 3.14 takes no more
-    return engine.conv_transpose(x, ops.transpose(flipped, (0, 1, 3, 2)), 2, "valid")
+    return strided.conv_transpose(x, ops.transpose(flipped, (0, 1, 3, 2)))
 
 
 def sum_box(x: Any) -> Any:

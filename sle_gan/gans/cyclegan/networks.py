@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from sle_gan import engine
+from sle_gan.models import strided, winograd
 from sle_gan.models.layers import Shape
 from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_conv
@@ -25,6 +26,36 @@ _HALVINGS = 2
 def instance_norm(x: Any) -> Any:
     """Each image's channels to mean 0 and variance 1 over the map; nothing learned."""
     return engine.instance_norm(x, INSTANCE_NORM_EPSILON)
+
+
+def _reflect(x: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
+    """(B, H, W, C) with rows and columns of its mirror image around it, as `ops.pad` of mode "reflect" makes them.
+
+    In a program of TensorFlow's CPU joined from its parts, in less than half of the time; the gradient is `ops.pad`'s.
+    """
+
+    def pad(x: Any) -> Any:
+        return ops.pad(x, ((0, 0), rows, columns, (0, 0)), mode="reflect")
+
+    if not (engine.on_tensorflow_cpu() and engine.tracing()):
+        return pad(x)
+
+    @engine.custom_gradient
+    def join(x: Any) -> Any:
+        def grad(*args: Any, upstream: Any = None) -> Any:
+            return engine.vjp(pad, (), [x])[1](args[0] if upstream is None else upstream)[1][0]
+
+        return _mirrored(_mirrored(x, 1, *rows), 2, *columns), grad
+
+    return join(x)
+
+
+def _mirrored(x: Any, axis: int, before: int, behind: int) -> Any:
+    """The map with so many pixels more along an axis."""
+    inside, last = (slice(None),) * axis, x.shape[axis] - 1
+    pixels = [*range(before, 0, -1)], [*range(last - 1, last - 1 - behind, -1)]
+    first, final = ([x[(*inside, slice(i, i + 1))] for i in places] for places in pixels)
+    return ops.concatenate([*first, x, *final], axis) if first or final else x
 
 
 class PreNormConv2D(keras.layers.Layer):
@@ -85,8 +116,8 @@ class ReflectConv2D(PreNormConv2D):
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
         """With `rows_given` x has size // 2 rows more above and below."""
         edges = (self.size // 2, self.size // 2)
-        x = ops.pad(x, ((0, 0), (0, 0) if rows_given else edges, edges, (0, 0)), mode="reflect")
-        return engine.conv(self._activate(x), kernel, 1, "valid")
+        x = _reflect(self._activate(x), (0, 0) if rows_given else edges, edges)
+        return winograd.conv(x, kernel, 1, "valid")
 
 
 class DownConv2D(PreNormConv2D):
@@ -100,7 +131,7 @@ class DownConv2D(PreNormConv2D):
     def convolve(self, x: Any, kernel: Any, rows_given: bool = False) -> Any:
         """With `rows_given` x has one row more above."""
         x = ops.pad(x, ((0, 0), (0 if rows_given else 1, 0), (1, 0), (0, 0)))
-        return engine.conv(self._activate(x), kernel, 2, "valid")
+        return strided.conv(self._activate(x), kernel)
 
 
 class UpConv2D(PreNormConv2D):
