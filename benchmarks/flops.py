@@ -3,8 +3,8 @@
     python benchmarks/flops.py --model slegan --resolution 256 --batch-size 8
 
 `model_flops` are those of the networks as their authors wrote them, for comparisons between programs;
-`executed_flops` are all that ours computes, where nearest upsampling and a convolution have a shorter form
-(`sle_gan.models.upsampling`), and where augmentation has products of its own. Counted are
+`executed_flops` are all that ours computes, where convolutions, and upsampling before them, have shorter forms
+(`sle_gan.models.winograd`, `upsampling`), and where augmentation has products of its own. Counted are
 convolutions and matrix products, forward and backward, with padding's zeros. The graph is TensorFlow's also
 for what runs on JAX: the step is the same, and TensorFlow names the operations with their shapes.
 """
@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -88,9 +89,10 @@ def of_training_step(config: Any, domains: int) -> dict[str, int]:
 
 def as_written() -> None:
     """From here on networks compute as their authors wrote them."""
-    from sle_gan.models import upsampling
+    from sle_gan.models import strided, upsampling, winograd
 
     upsampling.fastest_form = lambda size: "plain"
+    winograd.FEWEST_CHANNELS = strided.LARGE = sys.maxsize
 
 
 def main() -> None:
