@@ -20,6 +20,7 @@ import classes
 import flops
 import harness
 import loading
+import plot
 import training
 
 
@@ -184,3 +185,25 @@ def test_the_labels_of_the_flowers(tmp_path: Path) -> None:
     lines = (tmp_path / "flowers17.csv").read_text().splitlines()
     assert lines[1] == "image_0001.jpg,daffodil" and lines[80] == "image_0080.jpg,daffodil"
     assert lines[81] == "image_0081.jpg,snowdrop" and lines[-1] == "image_1360.jpg,pansy"
+
+
+def test_the_plot_has_the_fastest_setting_of_each_peer(tmp_path: Path) -> None:
+    lines = [
+        "### Training",
+        "| GAN | PyTorch's setting | rounds x steps | ours images/s | theirs | ratio | ours GB |",
+        "|---|---|---|---|---|---|---|",
+        "| A `--b` | as it is | 1 x 2 | 4 | 1 | 4 | |",
+        "| | `torch.compile` | 2 x 4 | 5 | 2 | 2.5 | 3.5 |",
+        "| C | as it is | 1 x 2 | 0.5 | 0.25 | 2 | |",
+        "",
+        "| GAN | PyTorch's setting | rounds x steps | ours images/s | theirs | ratio | ours GB |",
+        "|---|---|---|---|---|---|---|",
+        "| A `--b` | older | 1 x 2 | 4 | 3 | 1.3 | |",
+    ]
+    rows = plot.fastest("\n".join(lines))
+    assert rows == [plot.Speeds("A --b", 5, 2), plot.Speeds("C", 0.5, 0.25)]
+    plot.draw(rows, tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").stat().st_size > 5000
+    assert len(plot.fastest(plot.README.read_text(encoding="utf-8"))) >= 5
+    with pytest.raises(ValueError, match="expected"):
+        plot.fastest("### Training\n| A | B |\n|---|---|\n")

@@ -114,12 +114,12 @@ def _edge(padding: str) -> int:
 
 def _parts(x: Any, count: int | None = None) -> list[Any]:
     """The batch in parts whose transformed maps are small."""
-    images = x.shape[0]
     if count is None:
-        image = x.shape[1] * x.shape[2] * x.shape[3] * (SIDE / TILE) ** 2 * 4
+        images, height, width, channels = x.shape
+        image = height * width * channels * (SIDE / TILE) ** 2 * 4  # bytes
         fitting = (n for n in range(1, images) if images % n == 0 and images // n * image <= TOGETHER)
         count = next(fitting, images)
-    return ops.split(x, count) if count > 1 else [x]
+    return [x] if count == 1 else ops.split(x, count)
 
 
 def _joined(parts: list[Any]) -> Any:
