@@ -24,36 +24,32 @@ FEW = 4
 
 def conv(x: Any, kernel: Any) -> Any:
     """Without padding: maps (B, 2H + 1, 2W + 1, C) and kernel (3, 3, C, F) -> (B, H, W, F)."""
-
-    def compute(x: Any, kernel: Any) -> Any:
-        def grad(*args: Any, upstream: Any = None) -> Any:
-            upstream = args[0] if upstream is None else upstream
-            return engine.conv_transpose(upstream, kernel, 2, "valid"), _kernel_gradient(x, upstream)
-
-        return engine.conv(x, kernel, 2, "valid"), grad
-
-    return _with_own_gradient(compute, x, kernel, *(side // 2 for side in x.shape[1:3] if side))
+    small = [side // 2 for side in x.shape[1:3] if side]
+    return _compute(x, kernel, small, engine.conv, engine.conv_transpose, _kernel_gradient)
 
 
 def conv_transpose(x: Any, kernel: Any) -> Any:
     """The other way: maps (B, H, W, C) and kernel (3, 3, F, C) -> (B, 2H + 1, 2W + 1, F)."""
+    small = [side for side in x.shape[1:3] if side]
+    return _compute(x, kernel, small, engine.conv_transpose, engine.conv, lambda x, dy: _kernel_gradient(dy, x))
 
+
+def _compute(x: Any, kernel: Any, small: list[int], forward: Any, backward: Any, kernel_gradient: Any) -> Any:
+    """`forward`, with the own gradient where it is faster; `small` are the known sides of the smaller map."""
+
+    @engine.custom_gradient
     def compute(x: Any, kernel: Any) -> Any:
         def grad(*args: Any, upstream: Any = None) -> Any:
             upstream = args[0] if upstream is None else upstream
-            return engine.conv(upstream, kernel, 2, "valid"), _kernel_gradient(upstream, x)
+            return backward(upstream, kernel, 2, "valid"), kernel_gradient(x, upstream)
 
-        return engine.conv_transpose(x, kernel, 2, "valid"), grad
+        return forward(x, kernel, 2, "valid"), grad
 
-    return _with_own_gradient(compute, x, kernel, *x.shape[1:3])
-
-
-def _with_own_gradient(compute: Any, x: Any, kernel: Any, *sides: int | None) -> Any:
-    known = None not in x.shape and len(sides) == 2 and min(side or 0 for side in sides) >= LARGE and x.shape[0] <= FEW
+    pays = None not in x.shape and min(small) >= LARGE and x.shape[0] <= FEW
     precise = keras.backend.standardize_dtype(x.dtype) in ("float32", "float64")
-    if known and precise and engine.on_tensorflow_cpu() and engine.tracing():
-        return engine.custom_gradient(compute)(x, kernel)
-    return compute(x, kernel)[0]
+    if pays and precise and engine.on_tensorflow_cpu() and engine.tracing():
+        return compute(x, kernel)
+    return forward(x, kernel, 2, "valid")
 
 
 def _kernel_gradient(large: Any, small: Any) -> Any:
