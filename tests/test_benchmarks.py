@@ -207,3 +207,16 @@ def test_the_plot_has_the_fastest_setting_of_each_peer(tmp_path: Path) -> None:
     assert len(plot.fastest(plot.README.read_text(encoding="utf-8"))) >= 5
     with pytest.raises(ValueError, match="expected"):
         plot.fastest("### Training\n| A | B |\n|---|---|\n")
+
+
+@pytest.mark.slow
+def test_fid_and_scale_at_the_smallest_size() -> None:
+    assert re.search(
+        r"4 pictures of 256 px made and scored: \d+ s", run("fid.py", "--count", 4, "--real", 4, "--steps", 1)
+    )
+    rows = run("scale.py", "pictures", "--count", 8, "--steps", 3).splitlines()[-4:]
+    assert [row.split(" | ")[0] for row in rows] == ["| 100", "| first", "| 100_again", "| again"]
+    assert all(float(cell) >= 0 for row in rows for cell in row.strip(" |").split(" | ")[1:])
+    small = ("--resolution", 64, "--batch-size", 2, "--steps", 1, "--rounds", 1, "--devices", 1, 2)
+    devices = run("scale.py", "devices", *small).splitlines()[-2:]
+    assert [row.split(" | ")[0] for row in devices] == ["| 1", "| 2"]
