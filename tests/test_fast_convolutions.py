@@ -38,25 +38,46 @@ def assert_same(ours: list[np.ndarray], plain: list[np.ndarray], tolerance: floa
         assert np.abs(own - other).max() <= tolerance * other.std()
 
 
-@pytest.mark.parametrize(("padding", "side"), (("same", (8, 12)), ("valid", (10, 6))))
+# The convolution that each takes the place of, by the shapes of maps and kernel.
+PLAIN = {
+    "same": ((8, 12, 5), (3, 3, 5, 7), lambda x, kernel: engine.conv(x, kernel, 1, "same")),
+    "valid": ((10, 6, 5), (3, 3, 5, 7), lambda x, kernel: engine.conv(x, kernel, 1, "valid")),
+    "stride 2": ((8, 16, 5), (4, 4, 5, 7), lambda x, kernel: engine.conv(x, kernel, 2, "same")),
+    "stride 2, valid": ((10, 18, 5), (4, 4, 5, 7), lambda x, kernel: engine.conv(x, kernel, 2, "valid")),
+    "transposed": ((4, 8, 5), (4, 4, 7, 5), lambda x, kernel: engine.conv_transpose(x, kernel, 2, "same")),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize(("dtype", "tolerance"), (("float64", 1e-12), ("float32", 5e-5)))
-@pytest.mark.parametrize("together", (winograd.TOGETHER, 1.0))  # all images at once, and each by itself
-def test_winograd_is_the_convolution(
-    padding: str, side: tuple[int, int], dtype: str, tolerance: float, together: float, monkeypatch: Any
-) -> None:
+@pytest.mark.parametrize("parts", (1, 3))  # all images at once, and each by itself
+def test_winograd_is_the_convolution(name: str, dtype: str, tolerance: float, parts: int, monkeypatch: Any) -> None:
     if dtype == "float64" and engine.name == "jax":
         pytest.skip("JAX computes in float32")
-    monkeypatch.setattr(winograd, "TOGETHER", together)
-    x, kernel = random((3, *side, 5), dtype), random((3, 3, 5, 7), dtype, seed=1)
-    ours = value_and_gradients(lambda x, kernel: winograd.convolve(x, kernel, padding), x, kernel)
-    plain = value_and_gradients(lambda x, kernel: engine.conv(x, kernel, 1, padding), x, kernel)
-    assert_same(ours, plain, tolerance)
+    monkeypatch.setattr(winograd, "_number_of_parts", lambda *_: parts)
+    shape, kernel_shape, plain = PLAIN[name]
+    x, kernel = random((3, *shape), dtype), random(kernel_shape, dtype, seed=1)
+
+    def fast(x: Any, kernel: Any) -> Any:
+        if name == "transposed":
+            return winograd.convolve_transposed(x, kernel)
+        return winograd.convolve(x, kernel, "valid" if "valid" in name else "same")
+
+    assert_same(value_and_gradients(fast, x, kernel), value_and_gradients(plain, x, kernel), tolerance)
+
+
+def test_large_maps_are_transformed_in_parts() -> None:
+    # 36 numbers of 64 channels for each of 32 x 32 tiles are 9.4 MB; the matrices of 128 filters are 1.2 MB.
+    assert winograd._number_of_parts(winograd.PLAIN, 8, (32, 32), (64, 128)) == 8
+    assert winograd._number_of_parts(winograd.PLAIN, 8, (16, 16), (64, 128)) == 2
+    assert winograd._number_of_parts(winograd.PLAIN, 8, (16, 16), (64, 1024)) == 1  # 9.4 MB
 
 
 def test_the_transforms_by_hand() -> None:
     """One axis: six pixels, three taps, four outputs."""
+    form = winograd.PLAIN
     pixels, taps = np.array([3.0, -1.0, 4.0, 1.0, -5.0, 9.0]), np.array([2.0, 7.0, -1.0])
-    found = winograd.OUTPUTS @ ((winograd.KERNEL @ taps) * (winograd.INPUTS @ pixels))
+    found = form.outputs @ ((form.filters @ taps) * (form.inputs @ pixels))
     np.testing.assert_allclose(found, [-5, 25, 20, -42], rtol=1e-12)  # 2 * 3 + 7 * -1 - 4 = -5, ...
 
 
@@ -65,25 +86,43 @@ def test_winograd_is_taken_where_it_pays(monkeypatch: Any) -> None:
     import tensorflow as tf
 
     taken: list[tuple[int, ...]] = []
-    convolve = winograd.convolve
-    monkeypatch.setattr(winograd, "convolve", lambda x, *rest: taken.append(tuple(x.shape)) or convolve(x, *rest))
+    compute = winograd._compute
+    monkeypatch.setattr(winograd, "_compute", lambda x, *rest, **kw: taken.append(x.shape) or compute(x, *rest, **kw))
 
-    def run(shape: tuple[int, ...], filters: int = 128, dtype: str = "float32", size: int = 3, **options: Any) -> None:
-        kernel = random((size, size, shape[-1], filters), dtype)
+    def run(shape: tuple[int, ...], filters: int = 128, dtype: str = "float32", size: int = 3, **options: Any) -> int:
+        before, kernel = len(taken), random((size, size, shape[-1], filters), dtype)
         tf.function(lambda x: winograd.conv(x, kernel, **options), autograph=False)(random(shape, dtype))
+        return len(taken) - before
 
-    run((1, 32, 32, 64))
-    run((1, 34, 34, 64), padding="valid")
-    assert taken == [(1, 32, 32, 64), (1, 34, 34, 64)]
-    run((1, 33, 32, 64))  # no whole tiles
-    run((1, 32, 32, 32))
-    run((1, 32, 32, 64), filters=64)
-    run((1, 32, 32, 64), dtype="bfloat16")
-    run((1, 24, 24, 64))  # too few tiles
-    run((1, 32, 32, 64), strides=2)
-    run((1, 32, 32, 64), size=5)
+    def run_transposed(shape: tuple[int, ...], **options: Any) -> int:
+        before, kernel = len(taken), random((4, 4, 128, shape[-1]), "float32")
+        options = {"strides": 2, "padding": "same", **options}
+        tf.function(lambda x: winograd.conv_transpose(x, kernel, **options), autograph=False)(random(shape, "float32"))
+        return len(taken) - before
+
+    monkeypatch.setattr(winograd.PLAIN, "smallest", 64 * 4**2 * 3**2 * 64 * 64)
+    monkeypatch.setattr(winograd.STRIDED, "smallest", 32 * 4**2 * 4**2 * 64 * 128)
+    assert run((1, 32, 32, 64)) == 1
+    assert run((1, 32, 32, 64), filters=64) == 1
+    assert run((1, 34, 34, 64), padding="valid") == 1
+    assert run((2, 32, 32, 64), size=4, strides=2) == 1
+    assert run_transposed((2, 16, 16, 64)) == 1
+    assert run((1, 33, 32, 64)) == 0  # no whole tiles
+    assert run((2, 36, 32, 64), size=4, strides=2) == 0
+    assert run_transposed((2, 18, 16, 64)) == 0
+    assert run((1, 32, 32, 32)) == 0
+    assert run((1, 32, 32, 64), filters=48) == 0
+    assert run((1, 32, 32, 64), dtype="bfloat16") == 0
+    assert run((1, 20, 20, 256), filters=256) == 0  # too few tiles
+    assert run((1, 28, 28, 64), filters=64) == 0  # too small altogether
+    assert run((2, 32, 32, 64), filters=64, size=4, strides=2) == 0
+    assert run_transposed((1, 16, 16, 64)) == 0
+    assert run((1, 32, 32, 64), strides=2) == 0
+    assert run((1, 32, 32, 64), size=4) == 0
+    assert run((1, 32, 32, 64), size=5) == 0
+    assert run_transposed((2, 16, 16, 64), padding="valid") == 0
     winograd.conv(random((1, 32, 32, 64), "float32"), random((3, 3, 64, 128), "float32"))  # not compiled
-    assert len(taken) == 2
+    assert len(taken) == 5
 
 
 @pytest.mark.parametrize("up", (False, True))

@@ -193,7 +193,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Likewise; no bias and no activation."""
 
     def call(self, inputs: Any) -> Any:
-        return engine.conv_transpose(inputs, ops.convert_to_tensor(self.kernel), self.strides[0], self.padding)
+        return winograd.conv_transpose(inputs, ops.convert_to_tensor(self.kernel), self.strides[0], self.padding)
 
 
 class BatchNorm(keras.layers.Layer):

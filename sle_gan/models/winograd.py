@@ -1,15 +1,19 @@
-"""3x3 convolutions with a quarter of the multiplications: Winograd's minimal filtering F(4x4, 3x3) (arXiv 1509.09308).
+"""Convolutions with a fraction of the multiplications: Winograd's minimal filtering (arXiv 1509.09308).
 
-Along one axis, four outputs of a filter g of three taps over six inputs d are
+Along one axis, four outputs of a filter g of r taps over r + 3 inputs d are
 
     y = A^T [(G g) * (B^T d)],    * elementwise
 
-with six multiplications where the sum as it is written takes twelve; in two axes 36 for 144. Tiles of 6x6 pixels, which
-overlap by two, become 36 numbers; each of the 36 is a matrix product over channels by itself. The transforms are sums
-of few tiles with constant weights, which a compiler joins to one pass over the maps for each axis.
+with r + 3 multiplications where the sum as it is written takes 4 r. In two axes, a 3x3 kernel takes 36 for 144 of them.
+Tiles of pixels, which overlap by r - 1, become (r + 3)^2 numbers; each of these is a matrix product over channels by
+itself. The transforms are sums of few tiles with constant weights, which a compiler joins to one pass over the maps for
+each axis.
 
-The same function up to rounding: of float32 maps with 256 channels the error is about 1.4e-6 of the result's deviation,
-five times that of the sum as it is written.
+A convolution of stride 2 with a 4x4 kernel is one of 2x2 taps over half as many rows and columns, of pixels that have
+the channels of 2x2 neighbours: 25 multiplications for 64. The transposed one is the same, read from back to front.
+
+The same function up to rounding: of float32 maps with 256 channels the error is about 1.4e-6 of the result's deviation
+for 3x3 kernels, five times that of the sum as it is written.
 """
 
 from __future__ import annotations
@@ -24,144 +28,143 @@ from keras import ops
 
 from sle_gan import engine
 
-TILE, TAPS = 4, 3
-SIDE = TILE + TAPS - 1  # of a tile with what its outputs see around it
+TILE = 4  # outputs along an axis
 
-# With fewer channels in or out, or a smaller kernel, the transforms cost what the products save; with fewer tiles in a
-# batch reading 36 matrices in place of 9 does. A form for every small layer would take longer to trace than it gains.
+# With fewer channels in or out the transforms cost what the products save; with fewer tiles in a batch reading the
+# larger matrices does.
 FEWEST_CHANNELS = 64
-SMALLEST_KERNEL = 64 * 128  # channels in times channels out
-FEWEST_TILES = 64
-# Bytes of a transformed map up to which images are transformed together: larger ones leave the processor's caches.
+FEWEST_TILES = 32
+# Bytes of a transformed map up to which images are transformed together: larger ones leave the processor's caches. If
+# the matrices are larger than that half, they do so anyway, and are better read once.
 TOGETHER = 12e6
 
 
-def _transforms(points: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """B^T (6, 6), G (6, 3) and A^T (4, 6), by interpolation at the points and at infinity (Toom and Cook)."""
-    inputs, taps, outputs = np.zeros((SIDE, SIDE)), np.zeros((SIDE, TAPS)), np.zeros((TILE, SIDE))
-    for i, point in enumerate(points):
-        others = [other for other in points if other != point]
-        inputs[i, : SIDE - 1] = np.poly(others)[::-1]
-        taps[i] = [point**k / np.prod([point - other for other in others]) for k in range(TAPS)]
-        outputs[:, i] = [point**k for k in range(TILE)]
-    inputs[-1] = np.poly(points)[::-1]
-    taps[-1, -1] = outputs[-1, -1] = 1.0
-    return inputs, taps, outputs
+class Form:
+    """What makes matrix products of the maps and kernels of one kind of convolution.
 
-
-# Of the points tried, those with the least rounding: half of that with 0, 1, -1, 2 and -2.
-INPUTS, KERNEL, OUTPUTS = _transforms((0.0, 0.75, -0.75, 1.5, -1.5))
-_KERNELS = np.kron(KERNEL, KERNEL)  # (36, 9)
-_EDGE = np.pad(INPUTS[:, TILE:].T, ((0, 2 * TILE - SIDE), (0, 0)))  # what a tile has beyond its four pixels
-
-
-def conv(x: Any, kernel: Any, strides: int = 1, padding: str = "same") -> Any:
-    """As `engine.conv`, in the faster form: maps (B, H, W, C) and kernel (k, k, C, F) -> (B, H', W', F)."""
-    if tuple(kernel.shape[:2]) == (TAPS, TAPS) and strides == 1 and _pays(x, kernel.shape[-1], padding):
-        return convolve(x, kernel, padding)
-    return engine.conv(x, kernel, strides, padding)
-
-
-def _pays(x: Any, filters: int, padding: str) -> bool:
-    """Whether `convolve` can be taken and is faster; only where a program is compiled for one size of maps."""
-    if None in x.shape or not (engine.on_tensorflow_cpu() and engine.tracing()):
-        return False
-    if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):  # 8 bits are too few for these sums
-        return False
-    batch, height, width, channels = x.shape
-    rows, columns = (side + 2 * _edge(padding) - TAPS + 1 for side in (height, width))
-    return (
-        rows % TILE == 0 == columns % TILE
-        and batch * rows * columns >= FEWEST_TILES * TILE**2
-        and min(channels, filters) >= FEWEST_CHANNELS
-        and channels * filters >= SMALLEST_KERNEL
-    )
-
-
-def convolve(x: Any, kernel: Any, padding: str = "same") -> Any:
-    """A convolution with a 3x3 kernel (3, 3, C, F) whose output (B, 4h, 4w, F) has sides divisible by 4.
+    Two maps belong to it: the large one (B, H, W, C), from which the convolution makes the small one (B, 4h, 4w, F).
+    For both there is what the products take, and what makes the map of products; these are each other's transposes:
+    `tiles` and `large`, `spread` and `small`.
 
     Args:
-        x: maps, (B, 4h, 4w, C) for the padding "same", over zeros, and (B, 4h + 2, 4w + 2, C) for "valid".
+        taps: of the kernel along an axis, once the pixels of a stride are channels.
+        stride: the kernel has taps * stride rows and columns.
+        points: taps + 2 numbers, between which the filter interpolates.
+        smallest: multiplications and additions of a convolution as it is written below which the program takes longer
+            to trace than users wait for what it gains.
     """
-    edge = _edge(padding)
 
-    @engine.custom_gradient
-    def compute(x: Any, kernel: Any) -> Any:
-        # TensorFlow would compute what waits for nothing at once, the four times larger kernels of all layers.
-        (matrices,) = map(_kernel_to_products, engine.after([kernel], [x]))
-        parts = [_maps(ops.matmul(_products(part, edge), matrices), part, edge) for part in _parts(x)]
+    def __init__(self, taps: int, stride: int, points: Sequence[float], smallest: float):
+        self.taps, self.stride, self.smallest = taps, stride, smallest
+        self.side = TILE + taps - 1  # of a tile with what its outputs see around it
+        self.inputs, self.filters, self.outputs = transforms(points, taps)
+        self._kernels = np.kron(self.filters, self.filters)  # (side^2, taps^2)
+        # Each is one pass over maps; both axes in one would compute the sums of the first for each of the second again.
+        self._tile_rows = _fused(lambda x: _combine(self.inputs, _every(self._to_channels(x), 1, self.side), 0))
+        self._tile_columns = _fused(lambda x: _combine(self.inputs, _every(x, 3, self.side), 1))
+        self._sum_rows = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 3))
+        self._sum_columns = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 4))
+        self._spread_rows = _fused(lambda y: _combine(self.outputs.T, _every(y, 1, TILE), 0))
+        self._spread_columns = _fused(lambda y: _combine(self.outputs.T, _every(y, 3, TILE), 1))
+        self._add_columns = _fused(lambda x: self._add_overlapping(ops.unstack(x, axis=1), 3))
+        self._add_rows = _fused(lambda x: self._to_pixels(self._add_overlapping(ops.unstack(x), 1)))
 
-        def grad(*args: Any, upstream: Any = None) -> Any:
-            upstream = args[0] if upstream is None else upstream
-            d_matrices, d_parts = [], []
-            for part, d_part in zip(_parts(x), _parts(upstream, len(parts))):
-                d_products = _spread(d_part)
-                d_matrices.append(ops.matmul(ops.transpose(_products(part, edge), (0, 2, 1)), d_products))
-                d_parts.append(_overlapped(ops.matmul(d_products, ops.transpose(matrices, (0, 2, 1))), part, edge))
-            d_kernel = ops.matmul(_constant(_KERNELS.T, x), ops.reshape(sum(d_matrices), (SIDE**2, -1)))
-            return _joined(d_parts), ops.reshape(d_kernel, kernel.shape)
+    def matrices(self, kernel: Any) -> Any:
+        """(k, k, C, F) -> (side^2, stride^2 C, F)."""
+        taps, stride, (channels, filters) = self.taps, self.stride, kernel.shape[2:]
+        if stride > 1:
+            kernel = ops.reshape(kernel, (taps, stride, taps, stride, channels, filters))
+            kernel = ops.transpose(kernel, (0, 2, 1, 3, 4, 5))
+        flat = ops.matmul(_constant(self._kernels, kernel), ops.reshape(kernel, (taps**2, -1)))
+        return ops.reshape(flat, (self.side**2, stride**2 * channels, filters))
 
-        return _joined(parts), grad
+    def kernel(self, matrices: Any) -> Any:
+        """The transpose of `matrices`: (side^2, stride^2 C, F) -> (k, k, C, F)."""
+        taps, stride, filters = self.taps, self.stride, matrices.shape[-1]
+        flat = ops.matmul(_constant(self._kernels.T, matrices), ops.reshape(matrices, (self.side**2, -1)))
+        if stride > 1:
+            flat = ops.reshape(flat, (taps, taps, stride, stride, -1, filters))
+            flat = ops.transpose(flat, (0, 2, 1, 3, 4, 5))
+        return ops.reshape(flat, (taps * stride, taps * stride, -1, filters))
 
-    return compute(x, kernel)
+    def tile_counts(self, large: Sequence[int], edge: int) -> tuple[int, int]:
+        """Along both axes, from the shape of the large map without the zeros around it."""
+        height, width = (((side + 2 * edge) // self.stride - self.taps + 1) // TILE for side in large[1:3])
+        return height, width
+
+    def tiles(self, large: Any, edge: int) -> Any:
+        """Large maps, `edge` zeros around them, -> (side^2, tiles, stride^2 C)."""
+        if edge:
+            large = ops.pad(large, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+        tiles = self._tile_columns(self._tile_rows(large))
+        return ops.reshape(tiles, (self.side**2, -1, tiles.shape[-1]))
+
+    def large(self, products: Any, counts: tuple[int, int], edge: int) -> Any:
+        """The transpose of `tiles`: (side^2, tiles, stride^2 C) -> large maps."""
+        products = ops.reshape(products, (self.side, self.side, -1, *counts, products.shape[-1]))
+        y = self._add_rows(self._add_columns(products))
+        return y[:, edge : y.shape[1] - edge, edge : y.shape[2] - edge] if edge else y
+
+    def small(self, products: Any, counts: tuple[int, int]) -> Any:
+        """Products (side^2, tiles, F) -> small maps."""
+        products = ops.reshape(products, (self.side, self.side, -1, *counts, products.shape[-1]))
+        columns = self._sum_columns(self._sum_rows(products))  # (B, h, 4, w, 4, F)
+        return ops.reshape(columns, (-1, *(TILE * count for count in counts), products.shape[-1]))
+
+    def spread(self, small: Any) -> Any:
+        """The transpose of `small`: small maps -> (side^2, tiles, F)."""
+        return ops.reshape(self._spread_columns(self._spread_rows(small)), (self.side**2, -1, small.shape[-1]))
+
+    def _to_channels(self, x: Any) -> Any:
+        """(B, H, W, C) -> (B, H / stride, W / stride, stride^2 C)."""
+        stride, (_, height, width, channels) = self.stride, x.shape
+        if stride == 1:
+            return x
+        height, width = height // stride, width // stride
+        x = ops.transpose(ops.reshape(x, (-1, height, stride, width, stride, channels)), (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, height, width, stride**2 * channels))
+
+    def _to_pixels(self, x: Any) -> Any:
+        """The other way."""
+        stride, (_, height, width, channels) = self.stride, x.shape
+        if stride == 1:
+            return x
+        channels = channels // stride**2
+        x = ops.transpose(ops.reshape(x, (-1, height, width, stride, stride, channels)), (0, 1, 3, 2, 4, 5))
+        return ops.reshape(x, (-1, height * stride, width * stride, channels))
+
+    def _add_overlapping(self, parts: Sequence[Any], axis: int) -> Any:
+        """Tiles with `side` sums of the parts each -> size 4 n + taps - 1 along the axis of the tiles."""
+        shape = list(parts[0].shape)
+        size = shape[axis] = shape[axis] * TILE
+        # What a tile has beyond its four pixels is added to the next one's first.
+        beyond = np.pad(self.inputs[:, TILE:].T, ((0, 2 * TILE - self.side), (0, 0)))
+        own = ops.reshape(_combine(self.inputs[:, :TILE].T, parts, axis + 1), shape)
+        edge = ops.reshape(_combine(beyond, parts, axis + 1), shape)
+        padding = [(0, 0)] * len(shape)
+        behind, before = ([*padding[:axis], width, *padding[axis + 1 :]] for width in ((0, TILE), (TILE, 0)))
+        y = ops.pad(own, behind) + ops.pad(edge, before)
+        return y[(*(slice(None),) * axis, slice(0, size + self.taps - 1))]
 
 
-def _edge(padding: str) -> int:
-    """Rows and columns of zeros around the maps."""
-    return TAPS // 2 if padding == "same" else 0
+def transforms(points: Sequence[float], taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """B^T (n, n), G (n, taps) and A^T (4, n), by interpolation at n - 1 points and at infinity (Toom and Cook)."""
+    side = TILE + taps - 1
+    inputs, filters, outputs = np.zeros((side, side)), np.zeros((side, taps)), np.zeros((TILE, side))
+    for i, point in enumerate(points):
+        others = [other for other in points if other != point]
+        inputs[i, : side - 1] = np.poly(others)[::-1]
+        filters[i] = [point**k / np.prod([point - other for other in others]) for k in range(taps)]
+        outputs[:, i] = [point**k for k in range(TILE)]
+    inputs[-1] = np.poly(points)[::-1]
+    filters[-1, -1] = outputs[-1, -1] = 1.0
+    return inputs, filters, outputs
 
 
-def _parts(x: Any, count: int | None = None) -> list[Any]:
-    """The batch in parts whose transformed maps are small."""
-    if count is None:
-        images, height, width, channels = x.shape
-        image = height * width * channels * (SIDE / TILE) ** 2 * 4  # bytes
-        fitting = (n for n in range(1, images) if images % n == 0 and images // n * image <= TOGETHER)
-        count = next(fitting, images)
-    return [x] if count == 1 else ops.split(x, count)
-
-
-def _joined(parts: list[Any]) -> Any:
-    return ops.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def _kernel_to_products(kernel: Any) -> Any:
-    """(3, 3, C, F) -> (36, C, F)."""
-    flat = ops.matmul(_constant(_KERNELS, kernel), ops.reshape(kernel, (TAPS**2, -1)))
-    return ops.reshape(flat, (SIDE**2, *kernel.shape[2:]))
-
-
-def _products(x: Any, edge: int) -> Any:
-    """(B, H, W, C) with so many zeros around it, 4h + 2 and 4w + 2 with them -> (36, tiles, C)."""
-    if edge:
-        x = ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-    return ops.reshape(_tile_columns(_tile_rows(x)), (SIDE**2, -1, x.shape[-1]))
-
-
-def _maps(products: Any, x: Any, edge: int) -> Any:
-    """The products (36, tiles, F) of maps x -> (B, 4h, 4w, F)."""
-    filters = products.shape[-1]
-    rows = _sum_rows(ops.reshape(products, (SIDE, SIDE, x.shape[0], *_tiles(x, edge), filters)))
-    columns = _sum_columns(rows)  # (B, h, 4, w, 4, F)
-    return ops.reshape(columns, (-1, *(TILE * count for count in _tiles(x, edge)), filters))
-
-
-def _spread(y: Any) -> Any:
-    """The transpose of `_maps`: (B, 4h, 4w, F) -> (36, tiles, F)."""
-    return ops.reshape(_spread_columns(_spread_rows(y)), (SIDE**2, -1, y.shape[-1]))
-
-
-def _overlapped(products: Any, x: Any, edge: int) -> Any:
-    """The transpose of `_products`: (36, tiles, C) -> the shape of x."""
-    products = ops.reshape(products, (SIDE, SIDE, x.shape[0], *_tiles(x, edge), x.shape[-1]))
-    y = _add_rows(_add_columns(products))
-    return y[:, edge : y.shape[1] - edge, edge : y.shape[2] - edge] if edge else y
-
-
-def _tiles(x: Any, edge: int) -> tuple[int, int]:
-    height, width = ((side + 2 * edge) // TILE for side in x.shape[1:3])
-    return height, width
+def _fused(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`engine.fused` of the function when it is first called: it asks for the devices."""
+    compiled = functools.cache(lambda: engine.fused(fn))
+    return lambda x: compiled()(x)
 
 
 def _combine(weights: np.ndarray, parts: Sequence[Any], axis: int) -> Any:
@@ -172,39 +175,128 @@ def _combine(weights: np.ndarray, parts: Sequence[Any], axis: int) -> Any:
 
 
 def _every(x: Any, axis: int, count: int) -> list[Any]:
-    """`count` pixels of every tile along an axis of size 4n, or of 4n + 2 if that is six: those that are i-th in it."""
+    """`count` pixels of every tile along an axis of size 4 n, or of 4 n + taps - 1: those that are i-th in it."""
     size = x.shape[axis] // TILE * TILE
     inside = (slice(None),) * axis
     return [x[(*inside, slice(i, i + size - TILE + 1, TILE))] for i in range(count)]
-
-
-def _add_overlapping(parts: Sequence[Any], axis: int) -> Any:
-    """Tiles with six sums of the parts each -> size 4n + 2 along the axis of the tiles, whose ends overlap."""
-    shape = list(parts[0].shape)
-    size = shape[axis] = shape[axis] * TILE
-    padding = [(0, 0)] * len(shape)
-    own, edge = (ops.reshape(_combine(weights, parts, axis + 1), shape) for weights in (INPUTS[:, :TILE].T, _EDGE))
-    behind, before = ([*padding[:axis], width, *padding[axis + 1 :]] for width in ((0, TILE), (TILE, 0)))
-    y = ops.pad(own, behind) + ops.pad(edge, before)
-    return y[(*(slice(None),) * axis, slice(0, size + TAPS - 1))]
-
-
-def _fused(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`engine.fused` of the function when it is first called: it asks for the devices."""
-    compiled = functools.cache(lambda: engine.fused(fn))
-    return lambda x: compiled()(x)
 
 
 def _constant(weights: np.ndarray, like: Any, shape: Sequence[int] | None = None) -> Any:
     return ops.convert_to_tensor(weights if shape is None else weights.reshape(shape), like.dtype)
 
 
-# Each is one pass over maps; both axes in one would compute the sums of the first for each of the second again.
-_tile_rows = _fused(lambda x: _combine(INPUTS, _every(x, 1, SIDE), 0))
-_tile_columns = _fused(lambda x: _combine(INPUTS, _every(x, 3, SIDE), 1))
-_sum_rows = _fused(lambda x: _combine(OUTPUTS, ops.unstack(x), 3))
-_sum_columns = _fused(lambda x: _combine(OUTPUTS, ops.unstack(x), 4))
-_spread_rows = _fused(lambda y: _combine(OUTPUTS.T, _every(y, 1, TILE), 0))
-_spread_columns = _fused(lambda y: _combine(OUTPUTS.T, _every(y, 3, TILE), 1))
-_add_columns = _fused(lambda x: _add_overlapping(ops.unstack(x, axis=1), 3))
-_add_rows = _fused(lambda x: _add_overlapping(ops.unstack(x), 1))
+# Of the points tried, those with the least rounding: half of that with 0, 1, -1, 2 and -2.
+PLAIN = Form(3, 1, (0.0, 0.75, -0.75, 1.5, -1.5), smallest=5e8)
+STRIDED = Form(2, 2, (0.5, -0.5, 1.5, -1.5), smallest=1.5e9)
+FORMS = {form.taps * form.stride: form for form in (PLAIN, STRIDED)}  # by the side of the kernel
+
+
+def conv(x: Any, kernel: Any, strides: int = 1, padding: str = "same") -> Any:
+    """As `engine.conv`, in the faster form: maps (B, H, W, C) and kernel (k, k, C, F) -> (B, H', W', F)."""
+    if _pays(x, x.shape, kernel, strides, _edge(padding)):
+        return convolve(x, kernel, padding)
+    return engine.conv(x, kernel, strides, padding)
+
+
+def conv_transpose(x: Any, kernel: Any, strides: int, padding: str) -> Any:
+    """As `engine.conv_transpose`: maps (B, h, w, C) and kernel (k, k, F, C) -> (B, h', w', F)."""
+    images, *sides, _ = x.shape
+    large = (images, *(side and strides * side for side in sides))
+    if padding == "same" and _pays(x, large, kernel, strides, edge=1):
+        return convolve_transposed(x, kernel)
+    return engine.conv_transpose(x, kernel, strides, padding)
+
+
+def _pays(x: Any, large: Sequence[Any], kernel: Any, strides: int, edge: int) -> bool:
+    """Whether there is a form, and it is faster; only where a program is compiled for one size of maps."""
+    rows, columns, *channels = kernel.shape
+    form = FORMS.get(rows)
+    if form is None or (rows, strides) != (columns, form.stride) or None in (*large, *x.shape):
+        return False
+    if not (engine.on_tensorflow_cpu() and engine.tracing()):
+        return False
+    if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):  # 8 bits are too few for these sums
+        return False
+    images, *sides = large[:3]
+    counts = form.tile_counts(large, edge)
+    tiles = images * counts[0] * counts[1]
+    return (
+        all(side + 2 * edge == strides * (TILE * n + form.taps - 1) for side, n in zip(sides, counts))
+        and tiles >= FEWEST_TILES
+        and min(channels) >= FEWEST_CHANNELS
+        and tiles * TILE**2 * rows * columns * channels[0] * channels[1] >= form.smallest
+    )
+
+
+def _edge(padding: str) -> int:
+    """Rows and columns of zeros on each side of the large map: of 3x3 and, with stride 2, of 4x4 kernels."""
+    return 1 if padding == "same" else 0
+
+
+def convolve(x: Any, kernel: Any, padding: str = "same") -> Any:
+    """A convolution with a 3x3 kernel, or with a 4x4 one and stride 2: (k, k, C, F) -> (B, 4h, 4w, F).
+
+    Args:
+        x: maps, for the padding "same", over zeros, of (B, 4h, 4w, C), with stride 2 (B, 8h, 8w, C); for "valid" of two
+            more rows and columns.
+    """
+    edge = _edge(padding)
+    return _compute(x, kernel, FORMS[kernel.shape[0]].tile_counts(x.shape, edge), edge, transposed=False)
+
+
+def convolve_transposed(x: Any, kernel: Any) -> Any:
+    """A transposed convolution of stride 2: (B, 4h, 4w, C) and kernel (4, 4, F, C) -> (B, 8h, 8w, F)."""
+    height, width = (side // TILE for side in x.shape[1:3])
+    return _compute(x, kernel, (height, width), 1, transposed=True)
+
+
+def _compute(x: Any, kernel: Any, counts: tuple[int, int], edge: int, transposed: bool) -> Any:
+    form = FORMS[kernel.shape[0]]
+    # Of the large and of the small map: what the products take, and what makes the map.
+    large = functools.partial(form.tiles, edge=edge), functools.partial(form.large, counts=counts, edge=edge)
+    small = form.spread, functools.partial(form.small, counts=counts)
+    ours, theirs = (small, large) if transposed else (large, small)
+    number_of_parts = _number_of_parts(form, x.shape[0], counts, kernel.shape[2:])
+
+    @engine.custom_gradient
+    def compute(x: Any, kernel: Any) -> Any:
+        # TensorFlow would compute what waits for nothing at once, the larger kernels of all layers.
+        (matrices,) = map(form.matrices, engine.after([kernel], [x]))
+        forth, back = matrices, _transpose(matrices)
+        if transposed:
+            forth, back = back, forth
+        parts = [theirs[1](ops.matmul(ours[0](part), forth)) for part in _split(x, number_of_parts)]
+
+        def grad(*args: Any, upstream: Any = None) -> Any:
+            upstream = args[0] if upstream is None else upstream
+            d_matrices, d_parts = [], []
+            for part, d_part in zip(_split(x, number_of_parts), _split(upstream, number_of_parts)):
+                factors = ours[0](part), theirs[0](d_part)
+                left, right = reversed(factors) if transposed else factors
+                d_matrices.append(ops.matmul(_transpose(left), right))
+                d_parts.append(ours[1](ops.matmul(factors[1], back)))
+            return _join(d_parts), form.kernel(sum(d_matrices[1:], d_matrices[0]))
+
+        return _join(parts), grad
+
+    return compute(x, kernel)
+
+
+def _number_of_parts(form: Form, images: int, counts: tuple[int, int], channels: tuple[int, int]) -> int:
+    """In how many parts the images are transformed: as many as the parts of one size must be to be small."""
+    row = form.side**2 * form.stride**2 * channels[0] * 4  # bytes of a tile, and of the matrices for one filter
+    most = max(TOGETHER, 2 * row * channels[1])
+    image = counts[0] * counts[1] * row
+    return next((n for n in range(1, images) if images % n == 0 and images // n * image <= most), images)
+
+
+def _split(x: Any, parts: int) -> list[Any]:
+    return ops.split(x, parts) if parts > 1 else [x]
+
+
+def _join(parts: list[Any]) -> Any:
+    return ops.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _transpose(matrices: Any) -> Any:
+    return ops.transpose(matrices, (0, 2, 1))
