@@ -29,7 +29,7 @@ docs: $(VENV)/.installed-docs  ## the documentation into site/: open site/index.
 
 $(VENV)/.installed: requirements.txt requirements-core.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[tensorflow]"
+	$(BIN)/python -m pip install --quiet --editable ".[tensorflow,projected]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
