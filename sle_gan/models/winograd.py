@@ -60,14 +60,15 @@ class Form:
         self.inputs, self.filters, self.outputs = transforms(points, taps)
         self._kernels = np.kron(self.filters, self.filters)  # (side^2, taps^2)
         # Each is one pass over maps; both axes in one would compute the sums of the first for each of the second again.
-        self._tile_rows = _fused(lambda x: _combine(self.inputs, _every(self._to_channels(x), 1, self.side), 0))
-        self._tile_columns = _fused(lambda x: _combine(self.inputs, _every(x, 3, self.side), 1))
+        # None joins axes: a compiled loop that does so takes three times as long.
+        self._tile_rows = _fused(lambda x: _combine(self.inputs, _every(x, 1, self.side), 0))
+        self._tile_columns = _fused(self._tile_columns_of)
         self._sum_rows = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 3))
         self._sum_columns = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 4))
         self._spread_rows = _fused(lambda y: _combine(self.outputs.T, _every(y, 1, TILE), 0))
         self._spread_columns = _fused(lambda y: _combine(self.outputs.T, _every(y, 3, TILE), 1))
-        self._add_columns = _fused(lambda x: self._add_overlapping(ops.unstack(x, axis=1), 3))
-        self._add_rows = _fused(lambda x: self._to_pixels(self._add_overlapping(ops.unstack(x), 1)))
+        self._add_columns = _fused(self._add_columns_of)
+        self._add_rows = _fused(self._add_rows_of)
 
     def matrices(self, kernel: Any) -> Any:
         """(k, k, C, F) -> (side^2, stride^2 C, F)."""
@@ -96,14 +97,32 @@ class Form:
         """Large maps, `edge` zeros around them, -> (side^2, tiles, stride^2 C)."""
         if edge:
             large = ops.pad(large, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-        tiles = self._tile_columns(self._tile_rows(large))
-        return ops.reshape(tiles, (self.side**2, -1, tiles.shape[-1]))
+        stride, (images, height, width, channels) = self.stride, large.shape
+        large = ops.reshape(large, (images, height // stride, stride, width // stride, stride * channels))
+        return ops.reshape(self._tile_columns(self._tile_rows(large)), (self.side**2, -1, stride**2 * channels))
+
+    def _tile_columns_of(self, x: Any) -> Any:
+        """(side, B, h, stride, w, stride C) -> (side, side, B, h, tiles, stride, stride C)."""
+        return _combine(self.inputs, _every(ops.transpose(x, (0, 1, 2, 4, 3, 5)), 3, self.side), 1)
 
     def large(self, products: Any, counts: tuple[int, int], edge: int) -> Any:
         """The transpose of `tiles`: (side^2, tiles, stride^2 C) -> large maps."""
-        products = ops.reshape(products, (self.side, self.side, -1, *counts, products.shape[-1]))
-        y = self._add_rows(self._add_columns(products))
-        return y[:, edge : y.shape[1] - edge, edge : y.shape[2] - edge] if edge else y
+        stride, channels = self.stride, products.shape[-1] // self.stride**2
+        height, width = (TILE * count + self.taps - 1 for count in counts)
+        y = ops.reshape(products, (self.side, self.side, -1, *counts, stride, stride * channels))
+        y = self._add_columns(y)
+        y = ops.reshape(y, (self.side, -1, counts[0], stride, TILE * (counts[1] + 1), stride * channels))
+        y = ops.reshape(self._add_rows(y), (-1, TILE * (counts[0] + 1) * stride, width * stride, channels))
+        return y[:, edge : height * stride - edge, edge : width * stride - edge]
+
+    def _add_columns_of(self, x: Any) -> Any:
+        """(side, side, B, h, w, stride, stride C) -> (side, B, h, stride, w + 1, 4, stride C)."""
+        return ops.transpose(self._add_overlapping(ops.unstack(x, axis=1), 3), (0, 1, 2, 5, 3, 4, 6))
+
+    def _add_rows_of(self, x: Any) -> Any:
+        """(side, B, h, stride, 4 w + 4, stride C) -> (B, h + 1, 4, stride, 4 w + taps - 1, stride C)."""
+        width = x.shape[4] - TILE + self.taps - 1
+        return self._add_overlapping(ops.unstack(x[:, :, :, :, :width]), 1)
 
     def small(self, products: Any, counts: tuple[int, int]) -> Any:
         """Products (side^2, tiles, F) -> small maps."""
@@ -115,36 +134,14 @@ class Form:
         """The transpose of `small`: small maps -> (side^2, tiles, F)."""
         return ops.reshape(self._spread_columns(self._spread_rows(small)), (self.side**2, -1, small.shape[-1]))
 
-    def _to_channels(self, x: Any) -> Any:
-        """(B, H, W, C) -> (B, H / stride, W / stride, stride^2 C)."""
-        stride, (_, height, width, channels) = self.stride, x.shape
-        if stride == 1:
-            return x
-        height, width = height // stride, width // stride
-        x = ops.transpose(ops.reshape(x, (-1, height, stride, width, stride, channels)), (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (-1, height, width, stride**2 * channels))
-
-    def _to_pixels(self, x: Any) -> Any:
-        """The other way."""
-        stride, (_, height, width, channels) = self.stride, x.shape
-        if stride == 1:
-            return x
-        channels = channels // stride**2
-        x = ops.transpose(ops.reshape(x, (-1, height, width, stride, stride, channels)), (0, 1, 3, 2, 4, 5))
-        return ops.reshape(x, (-1, height * stride, width * stride, channels))
-
     def _add_overlapping(self, parts: Sequence[Any], axis: int) -> Any:
-        """Tiles with `side` sums of the parts each -> size 4 n + taps - 1 along the axis of the tiles."""
-        shape = list(parts[0].shape)
-        size = shape[axis] = shape[axis] * TILE
+        """n tiles with `side` sums of the parts each -> n + 1 tiles with 4, of which the last holds taps - 1."""
         # What a tile has beyond its four pixels is added to the next one's first.
         beyond = np.pad(self.inputs[:, TILE:].T, ((0, 2 * TILE - self.side), (0, 0)))
-        own = ops.reshape(_combine(self.inputs[:, :TILE].T, parts, axis + 1), shape)
-        edge = ops.reshape(_combine(beyond, parts, axis + 1), shape)
-        padding = [(0, 0)] * len(shape)
-        behind, before = ([*padding[:axis], width, *padding[axis + 1 :]] for width in ((0, TILE), (TILE, 0)))
-        y = ops.pad(own, behind) + ops.pad(edge, before)
-        return y[(*(slice(None),) * axis, slice(0, size + self.taps - 1))]
+        behind, before = ([(0, 0)] * (len(parts[0].shape) + 1) for _ in range(2))
+        behind[axis], before[axis] = (0, 1), (1, 0)
+        own = ops.pad(_combine(self.inputs[:, :TILE].T, parts, axis + 1), behind)
+        return own + ops.pad(_combine(beyond, parts, axis + 1), before)
 
 
 def transforms(points: Sequence[float], taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
