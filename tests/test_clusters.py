@@ -183,7 +183,9 @@ def test_how_many_clusters() -> None:
     assert [default_clusters(count) for count in (5, 120, 1360, 10**6)] == [1, 5, 16, 24]
 
 
-def test_auto_takes_clusters_where_there_can_be_some(pictures: Path, tmp_path: Path, looked: list[str]) -> None:
+def test_auto_takes_clusters_where_there_can_be_some(
+    pictures: Path, tmp_path: Path, looked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     config = ProjectedConfig(
         data_folder=str(pictures), resolution=64, output_folder=str(tmp_path), name="a"
     ).validated()
@@ -196,7 +198,9 @@ def test_auto_takes_clusters_where_there_can_be_some(pictures: Path, tmp_path: P
 
     assert classes(many) == tuple(f"cluster {i}" for i in range(6)) and looked == ["mobilenet"]
     assert classes(few) is None  # too few of each
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no clusters: 16 pictures are too few; ")
     assert classes(many, mix_in="more") is None and classes(many, distributed=True) is None
+    assert capsys.readouterr().out.startswith("no clusters: the pictures of --mix-in would have no class")
     assert classes(many, started=True) is None  # a run that was begun without
     assert classes(many, labels="none") is None and looked == ["mobilenet"]
     for changed, message in (({"mix_in": "more"}, "of --mix-in would have no class"), ({"distributed": True}, "agree")):

@@ -22,6 +22,13 @@ def test_signs_are_no_losses() -> None:
     }
 
 
+def test_a_log_with_speeds_alone_is_drawn(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps({"step": step, "images_per_second": 9.0}) + "\n" for step in range(1, 6)))
+    draw_curves(log, tmp_path / "curves.png", LightweightGAN.panels)
+    assert Image.open(tmp_path / "curves.png").size == (500, 400)
+
+
 def test_a_panel_more_is_a_wider_picture(tmp_path: Path) -> None:
     sizes = []
     for more in ({}, {"D_sign": 0.5}):

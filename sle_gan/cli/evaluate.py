@@ -201,7 +201,9 @@ def _stats(options: argparse.Namespace) -> None:
     statistics = _folder(extractor, options.real, reading, "Real images", keep_features=not options.moments_only)
     statistics.save(options.output)
     images = counted(statistics.count, "image")
-    print(f"{options.output}: {images}, {extractor.name} features, {statistics.protocol}")
+    print(f"{options.output}: {images}, {extractor.name} features")
+    for name, value in statistics.protocol.items():
+        print(f"  {name:12} {value}")
 
 
 def _score(options: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ A convolution of stride 2 with a 4x4 kernel is one of 2x2 taps over half as many
 the channels of 2x2 neighbours: 25 multiplications for 64. The transposed one is the same, read from back to front.
 
 The same function up to rounding: of float32 maps with 256 channels the error is about 1.4e-6 of the result's deviation
-for 3x3 kernels, five times that of the sum as it is written.
+for 3x3 kernels, five times that of the sum as it is written, and 4x4 ones are alike.
 """
 
 from __future__ import annotations

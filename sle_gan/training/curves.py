@@ -29,7 +29,7 @@ def draw_curves(log: Path, target: Path, panels: LogNames) -> None:
     drawn = arrange((name for name in lines[-1] if name not in ("step", "time", "images_per_second")), panels)
     drawn["images per second"] = ["images_per_second"]
     figure = Figure(figsize=(5 * len(drawn), 4), layout="constrained")
-    for axes, (title, keys) in zip(figure.subplots(1, len(drawn)), drawn.items()):
+    for axes, (title, keys) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items()):
         for key in keys:
             values = np.array([line.get(key, np.nan) for line in lines], float)
             (line,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8)

@@ -70,10 +70,12 @@ def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
     count = cluster_count(config.labels) or default_clusters(len(dataset))
     what = f"--labels {printable(config.labels)}"
     if config.labels == AUTO and len(dataset) < FEW * count:
+        print(f"no clusters: {counted(len(dataset), 'picture')} are too few; --labels clusters takes them all the same")
         return dataset
     if why := _no_clusters(config, len(dataset), count):
         if config.labels != AUTO:
             raise UserError(f"{what}: {why}, or --labels none")
+        print(f"no clusters: {why}")
         return dataset
     extractor = _extractor(config, what)
     place = cache_place(config.cache_folder)
@@ -85,6 +87,7 @@ def _clustered(config: TrainConfig, dataset: Dataset, started: bool) -> Dataset:
     if len(sizes) < 2:
         if config.labels != AUTO:
             raise UserError(f"{what}: the pictures are all alike, one cluster; give --labels none")
+        print("no clusters: the pictures are all alike")
         return dataset
     print(f"{len(sizes)} clusters by the features of {extractor.name}, of {', '.join(map(str, sizes))} pictures")
     digits = len(str(len(sizes) - 1))
