@@ -89,10 +89,10 @@ def of_training_step(config: Any, domains: int) -> dict[str, int]:
 
 def as_written() -> None:
     """From here on networks compute as their authors wrote them."""
-    from sle_gan.models import strided, upsampling, winograd
+    from sle_gan.models import convolution, strided, upsampling
 
     upsampling.fastest_form = lambda size: "plain"
-    winograd.FEWEST_CHANNELS = strided.LARGE = sys.maxsize
+    convolution.FORMS, strided.LARGE = (), sys.maxsize
 
 
 def main() -> None:

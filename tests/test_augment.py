@@ -85,6 +85,15 @@ def test_every_image_is_augmented_on_its_own() -> None:
         assert len({image.tobytes() for image in y}) >= 6, policy
 
 
+@pytest.mark.skipif(engine.name == "torch", reason="one of them is TensorFlow's")
+def test_both_ways_to_shift_are_one() -> None:
+    x = ops.convert_to_tensor(images(4, 16)[:, :, :12])
+    shifts = [ops.convert_to_tensor(each, "int32") for each in ((2, -2, 0, 1), (-2, 2, 1, 0))]
+    twice = ops.convert_to_numpy(augment._shift(augment._shift(x, 1, shifts[0]), 2, shifts[1]))
+    np.testing.assert_array_equal(ops.convert_to_numpy(augment._crop(x, shifts)), twice)
+    assert np.any(twice[1, :2]) and not np.any(twice[0, :2])
+
+
 def test_translation_moves_by_whole_pixels_up_to_an_eighth_and_enters_zeros() -> None:
     size = 32
     x = images(64, size) + 3  # nowhere zero

@@ -11,7 +11,7 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.gans.cyclegan import networks
-from sle_gan.models import strided, winograd
+from sle_gan.models import convolution, narrow, strided, winograd
 
 
 def random(shape: tuple[int, ...], dtype: str, seed: int = 0) -> Any:
@@ -60,8 +60,8 @@ def test_winograd_is_the_convolution(name: str, dtype: str, tolerance: float, pa
 
     def fast(x: Any, kernel: Any) -> Any:
         if name == "transposed":
-            return winograd.convolve_transposed(x, kernel)
-        return winograd.convolve(x, kernel, "valid" if "valid" in name else "same")
+            return winograd.conv_transpose(x, kernel)
+        return winograd.conv(x, kernel, 2 if "stride" in name else 1, "valid" if "valid" in name else "same")
 
     assert_same(value_and_gradients(fast, x, kernel), value_and_gradients(plain, x, kernel), tolerance)
 
@@ -91,13 +91,14 @@ def test_winograd_is_taken_where_it_pays(monkeypatch: Any) -> None:
 
     def run(shape: tuple[int, ...], filters: int = 128, dtype: str = "float32", size: int = 3, **options: Any) -> int:
         before, kernel = len(taken), random((size, size, shape[-1], filters), dtype)
-        tf.function(lambda x: winograd.conv(x, kernel, **options), autograph=False)(random(shape, dtype))
+        tf.function(lambda x: convolution.conv(x, kernel, **options), autograph=False)(random(shape, dtype))
         return len(taken) - before
 
     def run_transposed(shape: tuple[int, ...], **options: Any) -> int:
         before, kernel = len(taken), random((4, 4, 128, shape[-1]), "float32")
         options = {"strides": 2, "padding": "same", **options}
-        tf.function(lambda x: winograd.conv_transpose(x, kernel, **options), autograph=False)(random(shape, "float32"))
+        up = tf.function(lambda x: convolution.conv_transpose(x, kernel, **options), autograph=False)
+        up(random(shape, "float32"))
         return len(taken) - before
 
     monkeypatch.setattr(winograd.PLAIN, "smallest", 64 * 4**2 * 3**2 * 64 * 64)
@@ -121,8 +122,75 @@ def test_winograd_is_taken_where_it_pays(monkeypatch: Any) -> None:
     assert run((1, 32, 32, 64), size=4) == 0
     assert run((1, 32, 32, 64), size=5) == 0
     assert run_transposed((2, 16, 16, 64), padding="valid") == 0
-    winograd.conv(random((1, 32, 32, 64), "float32"), random((3, 3, 64, 128), "float32"))  # not compiled
+    convolution.conv(random((1, 32, 32, 64), "float32"), random((3, 3, 64, 128), "float32"))  # not compiled
     assert len(taken) == 5
+
+
+# From or to few channels: shapes of maps and kernel, and the convolution.
+NARROW = {
+    "to few": ((6, 8, 5), (3, 3, 5, 3), lambda x, kernel: engine.conv(x, kernel, 1, "same")),
+    "to few, 1x1": ((6, 8, 5), (1, 1, 5, 3), lambda x, kernel: engine.conv(x, kernel, 1, "same")),
+    "from few, stride 2": ((6, 8, 3), (4, 4, 3, 5), lambda x, kernel: engine.conv(x, kernel, 2, "same")),
+    "transposed": ((3, 4, 5), (4, 4, 3, 5), lambda x, kernel: engine.conv_transpose(x, kernel, 2, "same")),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_is_the_convolution(name: str) -> None:
+    dtype = "float32" if engine.name == "jax" else "float64"
+    shape, kernel_shape, plain = NARROW[name]
+    x, kernel = random((2, *shape), dtype), random(kernel_shape, dtype, seed=1)
+
+    def fast(x: Any, kernel: Any) -> Any:
+        if name == "transposed":
+            return narrow.conv_transpose(x, kernel)
+        return narrow.conv(x, kernel, 2 if "stride" in name else 1, "same")
+
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    assert_same(value_and_gradients(fast, x, kernel), value_and_gradients(plain, x, kernel), tolerance)
+
+    def gradients(fn: Any) -> Any:  # which a gradient penalty differentiates again
+        def compute(x: Any, kernel: Any) -> Any:
+            y, pull = engine.vjp(fn, (), (x, kernel))
+            return ops.concatenate([ops.reshape(ops.sin(each), (-1,)) for each in pull(y)[1]])
+
+        return compute
+
+    if engine.name == "tensorflow":
+        assert_same(
+            value_and_gradients(gradients(fast), x, kernel), value_and_gradients(gradients(plain), x, kernel), tolerance
+        )
+
+
+@pytest.mark.skipif(engine.name != "tensorflow", reason="the forms are TensorFlow's")
+def test_narrow_is_taken_where_it_pays() -> None:
+    import tensorflow as tf
+
+    def taken(shape: tuple[int, ...], kernel: tuple[int, ...], strides: int = 1, transposed: bool = False) -> bool:
+        found: list[bool] = []
+
+        def ask(x: Any) -> Any:
+            found.append(narrow.pays(x, random(kernel, "float32"), strides, "same", transposed))
+            return x
+
+        tf.function(ask, autograph=False)(random(shape, "float32"))
+        return found[0]
+
+    assert taken((1, 64, 64, 8), (3, 3, 8, 3))
+    assert taken((1, 64, 64, 8), (1, 1, 8, 4))
+    assert taken((1, 64, 64, 3), (4, 4, 3, 8), 2)
+    assert taken((1, 32, 32, 8), (4, 4, 3, 8), 2, transposed=True)
+    assert not taken((1, 62, 64, 8), (3, 3, 8, 3))  # too small
+    assert not taken((1, 65, 64, 8), (3, 3, 8, 3))  # no whole blocks
+    assert not taken((1, 64, 64, 8), (3, 3, 8, 5))
+    assert not taken((1, 64, 64, 3), (3, 3, 3, 8))
+    assert not taken((1, 64, 64, 8), (3, 1, 8, 3))
+    assert not taken((1, 64, 64, 8), (3, 3, 8, 3), 2)
+    assert not taken((1, 30, 32, 8), (4, 4, 3, 8), 2, transposed=True)
+    assert not taken((1, 64, 64, 8), (4, 4, 8, 3), 2, transposed=True)  # three into eight
+    assert not narrow.pays(
+        random((1, 64, 64, 8), "float32"), random((3, 3, 8, 3), "float32"), 1, "same"
+    )  # not compiled
 
 
 @pytest.mark.parametrize("up", (False, True))

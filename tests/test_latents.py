@@ -68,7 +68,7 @@ def unfolded_mix(generator: Generator, content: Point, style: Point) -> np.ndarr
     for point, last in ((style, False), (content, True)):
         inputs = next(inputs_of(generator, [point]))
         noises = iter([maps[None] for maps in inputs.noise])
-        norm = generator.norm(generator.project(inputs.latents[None], halves=True))
+        norm = ops.split(generator.norm(generator.project(inputs.latents[None])), 2, -1)
         maps = {**{("style", size): own for size, own in maps.items()}, 4: norm[0] * ops.sigmoid(norm[1])}
         for size in generator.sizes:
             block = generator.up_blocks[str(size)]
@@ -205,7 +205,7 @@ def test_the_first_layer_is_the_networks(network) -> None:
     layer = first_layer(network.fold() if hasattr(network, "fold") else network)
     latents = np.stack([point.latents for point in points(1, 2, 3)])
     if isinstance(network, Generator):
-        values, gates = network.norm(network.project(latents, halves=True))
+        values, gates = ops.split(network.norm(network.project(latents)), 2, -1)
         expected = values * ops.sigmoid(gates)
     elif isinstance(network, DCGANGenerator):
         expected = ops.relu(network.norms[0](ops.reshape(network.project(latents), (3, 4, 4, -1))))

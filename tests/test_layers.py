@@ -85,7 +85,13 @@ def test_halves_are_those_of_the_whole(shape: tuple[int, ...]) -> None:
         return norm(noise(layer(x), maps), training=True)
 
     def halves(x: Any) -> Any:
-        return ops.concatenate(norm(noise(layer(x, halves=True), maps), training=True), -1)
+        return joined(norm(noise(layer(x, halves=True), maps), training=True))
+
+    def joined(y: Any) -> Any:
+        assert isinstance(y, list) == (
+            engine.on_tensorflow_cpu() and shape == MAPS[1]
+        )  # the kernel is larger than MAPS[0]
+        return ops.concatenate(y, -1) if isinstance(y, list) else y
 
     results = []
     for function in (whole, halves):
@@ -97,9 +103,8 @@ def test_halves_are_those_of_the_whole(shape: tuple[int, ...]) -> None:
         results[-1] += [ops.convert_to_numpy(y) for y in (norm.moving_mean, norm.moving_variance)]
     for expected, ours in zip(*results):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(
-        ops.concatenate(norm(layer(random(*shape), halves=True), training=False), -1), results[0][4], atol=1e-4
-    )
+    y = joined(norm(layer(random(*shape), halves=True), training=False))
+    np.testing.assert_allclose(y, results[0][4], atol=1e-4)
 
 
 def test_batch_norm_in_training() -> None:
@@ -126,12 +131,6 @@ def test_batch_norm_in_inference_uses_the_moving_averages() -> None:
     x = random(3, 2, 2, 2)
     expected = (x - [1, -1]) / np.sqrt(np.array([4, 9]) + 1e-5) * [1, 2]
     np.testing.assert_allclose(layer(x, training=False), expected, atol=1e-5)
-
-
-def test_gated_linear_unit() -> None:
-    np.testing.assert_allclose(
-        layers.gated_linear_unit(np.array([[3.0, -2.0, 0.0, 100.0]], np.float32)), [[1.5, -2.0]], atol=1e-6
-    )
 
 
 def test_pooling_and_nearest_resizing() -> None:

@@ -1,11 +1,11 @@
 """Threads over many files, in order, in bounded memory."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from sle_gan import processors
 from sle_gan.errors import UserError
 
 Item = TypeVar("Item")
@@ -19,9 +19,7 @@ def worker_count(workers: int | None) -> int:
         if workers < 1:
             raise UserError(f"workers {workers!r}: expected a positive number, or None for one each CPU")
         return workers
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
-    return min(_MAX_WORKERS, os.cpu_count() or 1)
+    return min(_MAX_WORKERS, processors.available())
 
 
 def ordered_map(

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from sle_gan import processors
 from sle_gan.engine import malloc, nvidia
 from sle_gan.engine.adam import ConditionalAdam
 from sle_gan.engine.calls import Batch, in_calls, stack_batches
@@ -25,7 +26,7 @@ from sle_gan.engine.tensorflow_inference import (
     fused,
     on_cpu,
     on_tensorflow_cpu,
-    run_one_operation_at_a_time,
+    run_operations_at_once,
     save_model,
     to_device,
     tracing,
@@ -214,7 +215,7 @@ def update_averages(pairs: Sequence[tuple[keras.Variable, keras.Variable]], deca
         for average, variable in pairs:
             strategy.extended.update(
                 average.value,
-                lambda a, v: a.assign_sub((1.0 - decay) * (a - v)),
+                lambda a, v: tf.raw_ops.ResourceApplyGradientDescent(var=a.handle, alpha=1.0 - decay, delta=a - v),
                 args=(variable.value,),
                 group=True,
             )
@@ -278,7 +279,7 @@ class Devices:
             names = [f"GPU:{i}" for i in range(len(gpus))][:limit]
         self._workers = workers
         if not gpus and not workers:
-            run_one_operation_at_a_time()
+            run_operations_at_once(min(2, processors.available()))
             malloc.share_one_arena()
         if workers:
             if limit is not None:

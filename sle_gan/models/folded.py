@@ -20,6 +20,7 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.errors import UserError
+from sle_gan.models import convolution
 from sle_gan.models.layers import BatchNorm, pool_to
 from sle_gan.models.upsampling import fastest_form, sum_box, unsummed_box, upsample_conv
 from sle_gan.shapes import Size, Start, map_shape, map_size
@@ -198,11 +199,13 @@ class TensorOperations:
     """On the engine's tensors.
 
     Args:
-        fuse: compile what follows a convolution into one loop; False in graphs for other machines.
+        fuse: compile what follows a convolution into one loop, and choose its form for this machine; False in graphs
+            for others.
     """
 
     def __init__(self, fuse: bool = True):
         self._finish = engine.fused(_finish) if fuse else _finish
+        self._forms = convolution.GENERATING if fuse else ()
 
     def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
         del bias  # `finish` passes over the maps anyway
@@ -210,9 +213,9 @@ class TensorOperations:
             latent, *shape = kernel.shape
             return ops.reshape(ops.matmul(x, ops.reshape(kernel, (latent, -1))), (-1, *shape))
         if stage.kind == "deconv":
-            return engine.conv_transpose(x, kernel, 2, "same")
+            return convolution.conv_transpose(x, kernel, 2, "same", self._forms)
         if stage.kind == "conv":
-            return engine.conv(x, kernel, 1, "same")
+            return convolution.conv(x, kernel, 1, "same", self._forms)
         form = fastest_form(stage.size // 2)
         return unsummed_box(x, kernel) if form == "box" else upsample_conv(x, kernel, form)
 

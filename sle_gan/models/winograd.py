@@ -19,7 +19,7 @@ for 3x3 kernels, five times that of the sum as it is written, and 4x4 ones are a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -61,14 +61,14 @@ class Form:
         self._kernels = np.kron(self.filters, self.filters)  # (side^2, taps^2)
         # Each is one pass over maps; both axes in one would compute the sums of the first for each of the second again.
         # None joins axes: a compiled loop that does so takes three times as long.
-        self._tile_rows = _fused(lambda x: _combine(self.inputs, _every(x, 1, self.side), 0))
-        self._tile_columns = _fused(self._tile_columns_of)
-        self._sum_rows = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 3))
-        self._sum_columns = _fused(lambda x: _combine(self.outputs, ops.unstack(x), 4))
-        self._spread_rows = _fused(lambda y: _combine(self.outputs.T, _every(y, 1, TILE), 0))
-        self._spread_columns = _fused(lambda y: _combine(self.outputs.T, _every(y, 3, TILE), 1))
-        self._add_columns = _fused(self._add_columns_of)
-        self._add_rows = _fused(self._add_rows_of)
+        self._tile_rows = engine.fused(self._tile_rows_of)
+        self._tile_columns = engine.fused(self._tile_columns_of)
+        self._sum_rows = engine.fused(lambda x: _combine(self.outputs, ops.unstack(x), 3))
+        self._sum_columns = engine.fused(lambda x: _combine(self.outputs, ops.unstack(x), 4))
+        self._spread_rows = engine.fused(lambda y: _combine(self.outputs.T, _every(y, 1, TILE), 0))
+        self._spread_columns = engine.fused(lambda y: _combine(self.outputs.T, _every(y, 3, TILE), 1))
+        self._add_columns = engine.fused(self._add_columns_of)
+        self._add_rows = engine.fused(self._add_rows_of)
 
     def matrices(self, kernel: Any) -> Any:
         """(k, k, C, F) -> (side^2, stride^2 C, F)."""
@@ -95,11 +95,15 @@ class Form:
 
     def tiles(self, large: Any, edge: int) -> Any:
         """Large maps, `edge` zeros around them, -> (side^2, tiles, stride^2 C)."""
-        if edge:
-            large = ops.pad(large, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
-        stride, (images, height, width, channels) = self.stride, large.shape
-        large = ops.reshape(large, (images, height // stride, stride, width // stride, stride * channels))
-        return ops.reshape(self._tile_columns(self._tile_rows(large)), (self.side**2, -1, stride**2 * channels))
+        tiles = self._tile_columns(self._tile_rows(large, edge))
+        return ops.reshape(tiles, (self.side**2, -1, self.stride**2 * large.shape[-1]))
+
+    def _tile_rows_of(self, x: Any, edge: int) -> Any:
+        """(B, H, W, C) -> (side, B, h, stride, w, stride C)."""
+        x = ops.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0))) if edge else x
+        stride, (images, height, width, channels) = self.stride, x.shape
+        x = ops.reshape(x, (images, height // stride, stride, width // stride, stride * channels))
+        return _combine(self.inputs, _every(x, 1, self.side), 0)
 
     def _tile_columns_of(self, x: Any) -> Any:
         """(side, B, h, stride, w, stride C) -> (side, side, B, h, tiles, stride, stride C)."""
@@ -158,12 +162,6 @@ def transforms(points: Sequence[float], taps: int) -> tuple[np.ndarray, np.ndarr
     return inputs, filters, outputs
 
 
-def _fused(fn: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`engine.fused` of the function when it is first called: it asks for the devices."""
-    compiled = functools.cache(lambda: engine.fused(fn))
-    return lambda x: compiled()(x)
-
-
 def _combine(weights: np.ndarray, parts: Sequence[Any], axis: int) -> Any:
     """Sums of the parts, weights (sums, parts), along a new axis."""
     shape = (1,) * axis + (-1,) + (1,) * (len(parts[0].shape) - axis)
@@ -184,41 +182,33 @@ def _constant(weights: np.ndarray, like: Any, shape: Sequence[int] | None = None
 
 # Of the points tried, those with the least rounding: half of that with 0, 1, -1, 2 and -2.
 PLAIN = Form(3, 1, (0.0, 0.75, -0.75, 1.5, -1.5), smallest=5e8)
-STRIDED = Form(2, 2, (0.5, -0.5, 1.5, -1.5), smallest=1.5e9)
+STRIDED = Form(2, 2, (0.5, -0.5, 1.5, -1.5), smallest=1e9)
 FORMS = {form.taps * form.stride: form for form in (PLAIN, STRIDED)}  # by the side of the kernel
 
 
-def conv(x: Any, kernel: Any, strides: int = 1, padding: str = "same") -> Any:
-    """As `engine.conv`, in the faster form: maps (B, H, W, C) and kernel (k, k, C, F) -> (B, H', W', F)."""
-    if _pays(x, x.shape, kernel, strides, _edge(padding)):
-        return convolve(x, kernel, padding)
-    return engine.conv(x, kernel, strides, padding)
+def pays(x: Any, kernel: Any, strides: int, padding: str, transposed: bool = False) -> bool:
+    """Whether there is a form, and it is faster; only where a program is compiled for one size of maps.
 
-
-def conv_transpose(x: Any, kernel: Any, strides: int, padding: str) -> Any:
-    """As `engine.conv_transpose`: maps (B, h, w, C) and kernel (k, k, F, C) -> (B, h', w', F)."""
-    images, *sides, _ = x.shape
-    large = (images, *(side and strides * side for side in sides))
-    if padding == "same" and _pays(x, large, kernel, strides, edge=1):
-        return convolve_transposed(x, kernel)
-    return engine.conv_transpose(x, kernel, strides, padding)
-
-
-def _pays(x: Any, large: Sequence[Any], kernel: Any, strides: int, edge: int) -> bool:
-    """Whether there is a form, and it is faster; only where a program is compiled for one size of maps."""
+    Args:
+        x: maps (B, H, W, C).
+        kernel: (k, k, C, F), of a transposed convolution (k, k, F, C).
+    """
     rows, columns, *channels = kernel.shape
     form = FORMS.get(rows)
-    if form is None or (rows, strides) != (columns, form.stride) or None in (*large, *x.shape):
+    if form is None or (rows, strides) != (columns, form.stride) or None in x.shape:
+        return False
+    if transposed and (form, padding) != (STRIDED, "same"):
         return False
     if not (engine.on_tensorflow_cpu() and engine.tracing()):
         return False
     if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):  # 8 bits are too few for these sums
         return False
-    images, *sides = large[:3]
+    edge, (images, *sides, _) = _edge(padding), x.shape
+    large = (images, *(side * strides for side in sides)) if transposed else x.shape
     counts = form.tile_counts(large, edge)
     tiles = images * counts[0] * counts[1]
     return (
-        all(side + 2 * edge == strides * (TILE * n + form.taps - 1) for side, n in zip(sides, counts))
+        all(side + 2 * edge == strides * (TILE * n + form.taps - 1) for side, n in zip(large[1:3], counts))
         and tiles >= FEWEST_TILES
         and min(channels) >= FEWEST_CHANNELS
         and tiles * TILE**2 * rows * columns * channels[0] * channels[1] >= form.smallest
@@ -230,18 +220,20 @@ def _edge(padding: str) -> int:
     return 1 if padding == "same" else 0
 
 
-def convolve(x: Any, kernel: Any, padding: str = "same") -> Any:
+def conv(x: Any, kernel: Any, strides: int, padding: str) -> Any:
     """A convolution with a 3x3 kernel, or with a 4x4 one and stride 2: (k, k, C, F) -> (B, 4h, 4w, F).
 
     Args:
         x: maps, for the padding "same", over zeros, of (B, 4h, 4w, C), with stride 2 (B, 8h, 8w, C); for "valid" of two
             more rows and columns.
+        strides: as the kernel's side says.
     """
+    del strides
     edge = _edge(padding)
     return _compute(x, kernel, FORMS[kernel.shape[0]].tile_counts(x.shape, edge), edge, transposed=False)
 
 
-def convolve_transposed(x: Any, kernel: Any) -> Any:
+def conv_transpose(x: Any, kernel: Any) -> Any:
     """A transposed convolution of stride 2: (B, 4h, 4w, C) and kernel (4, 4, F, C) -> (B, 8h, 8w, F)."""
     height, width = (side // TILE for side in x.shape[1:3])
     return _compute(x, kernel, (height, width), 1, transposed=True)

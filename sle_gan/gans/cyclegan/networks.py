@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from sle_gan import engine
-from sle_gan.models import strided, winograd
+from sle_gan.models import convolution, strided
 from sle_gan.models.layers import Shape
 from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_conv
@@ -117,7 +117,7 @@ class ReflectConv2D(PreNormConv2D):
         """With `rows_given` x has size // 2 rows more above and below."""
         edges = (self.size // 2, self.size // 2)
         x = _reflect(self._activate(x), (0, 0) if rows_given else edges, edges)
-        return winograd.conv(x, kernel, 1, "valid")
+        return convolution.conv(x, kernel, 1, "valid")
 
 
 class DownConv2D(PreNormConv2D):

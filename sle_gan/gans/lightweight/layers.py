@@ -16,7 +16,8 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.gans.lightweight.kernels import ATTENTION_WIDTH
-from sle_gan.models.layers import BatchNorm, Conv2D, Shape, gated_linear_unit
+from sle_gan.models.gating import gated_linear_unit
+from sle_gan.models.layers import BatchNorm, Conv2D, Shape
 from sle_gan.models.upsampling import upsample_conv, upsample_nearest
 
 HEADS = 8  # of every attention

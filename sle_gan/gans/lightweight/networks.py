@@ -34,7 +34,8 @@ from sle_gan.gans.lightweight.layers import (
 )
 from sle_gan.gans.lightweight.widths import FULL_WIDTH, discriminator_widths, generator_widths
 from sle_gan.gans.slegan.discriminator import crop_part
-from sle_gan.models.layers import BatchNorm, Shape, downsample_nearest, gated_linear_unit, pool_to
+from sle_gan.models.gating import gated_linear_unit
+from sle_gan.models.layers import BatchNorm, Shape, downsample_nearest, pool_to
 from sle_gan.models.network import Network
 from sle_gan.models.upsampling import upsample_nearest
 

@@ -18,6 +18,7 @@ from sle_gan.gans.slegan.kernels import GENERATOR_EXCITATIONS as EXCITATIONS
 from sle_gan.gans.slegan.kernels import GENERATOR_WIDTHS as WIDTHS
 from sle_gan.models.classes import ClassEmbedding
 from sle_gan.models.folded import Classes, Folded, Stage, Weights
+from sle_gan.models.gating import gated_linear_unit
 from sle_gan.models.layers import (
     BatchNorm,
     NoiseInjection,
@@ -26,7 +27,6 @@ from sle_gan.models.layers import (
     SpectralConv2D,
     SpectralProjection,
     SpectralUpConv2D,
-    gate,
 )
 from sle_gan.models.network import Network, check_channels_and_resolution
 from sle_gan.shapes import SQUARE, Size, Start, aspect_of, map_shape, map_size, sides, start_map
@@ -36,7 +36,8 @@ from sle_gan.weights import variables_by_path
 class UpBlock(keras.layers.Layer):
     """(B, H, W, C) -> (B, 2H, 2W, filters): upsample, conv3x3, batch norm, GLU.
 
-    When `composed`: upsample, conv3x3, noise, batch norm, GLU, conv3x3, noise, batch norm, GLU.
+    When `composed`: upsample, conv3x3, noise, batch norm, GLU, conv3x3, noise, batch norm, GLU. `excitation` are the
+    logits (B, 1, 1, filters) of a factor for each channel of the result.
     """
 
     def __init__(self, filters: int, composed: bool = False, **kwargs: Any):
@@ -60,15 +61,16 @@ class UpBlock(keras.layers.Layer):
             self.noise_2.build(doubled)
             self.norm_2.build(doubled)
 
-    def call(self, x: Any, noises: tuple[Any, ...] = (), training: bool | None = None) -> Any:
-        halves = self.up(x, training=training, halves=True)  # (B, 2H, 2W, filters) each
+    def call(self, x: Any, noises: tuple[Any, ...] = (), excitation: Any = None, training: bool | None = None) -> Any:
+        doubled = self.up(x, training=training, halves=True)  # (B, 2H, 2W, 2 filters), or both halves of it
         if self.composed:
-            halves = self.noise(halves, noises[0])
-        x = gate(*self.norm(halves, training=training))  # (B, 2H, 2W, filters)
+            doubled = self.noise(doubled, noises[0])
+        doubled = self.norm(doubled, training=training)
         if not self.composed:
-            return x
-        halves = self.noise_2(self.conv_2(x, training=training, halves=True), noises[1])
-        return gate(*self.norm_2(halves, training=training))
+            return gated_linear_unit(doubled, excitation)  # (B, 2H, 2W, filters)
+        x = gated_linear_unit(doubled)
+        doubled = self.noise_2(self.conv_2(x, training=training, halves=True), noises[1])
+        return gated_linear_unit(self.norm_2(doubled, training=training), excitation)
 
 
 class Generator(Network):
@@ -180,22 +182,21 @@ class Generator(Network):
     ) -> Any:
         noises = iter(self.fixed_noise() if noise is None else noise)
         latents = ops.reshape(latents, (-1, self.latent))
-        halves = self.norm(self.project(latents, training=training, halves=True), training=training)
+        x = self.norm(self.project(latents, training=training), training=training)  # (B, *start, 32 width)
         if self.classes:
             if labels is None:
                 raise ValueError(f"this generator makes {len(self.classes)} classes; give labels")
             # Behind the norm: before it, the classes' share grows at the cost of the latents', and all pictures of a
             # class become one.
-            added = self.project_class(self.class_embedding(labels), training=training, halves=True)
-            halves = [x + more for x, more in zip(halves, added)]
-        maps = {4: gate(*halves)}  # (B, *start, 16 width)
+            x = x + self.project_class(self.class_embedding(labels), training=training)
+        maps = {4: gated_linear_unit(x)}  # (B, *start, 16 width)
         for size in self.sizes:
             pair = (next(noises), next(noises)) if size in COMPOSED else ()
-            x = self.up_blocks[str(size)](maps[size // 2], pair, training=training)  # (B, *map, c)
+            logits = None
             if size in EXCITATIONS:
-                x = self.excitations[str(size)](maps[EXCITATIONS[size]], x, training=training)
-            maps[size] = x
-        images = self._activate(self.to_image(x, training=training))
+                logits = self.excitations[str(size)].logits(maps[EXCITATIONS[size]], training)
+            maps[size] = self.up_blocks[str(size)](maps[size // 2], pair, logits, training=training)  # (B, *map, c)
+        images = self._activate(self.to_image(maps[self.output_resolution], training=training))
         if not both_scales:
             return images
         small = self.to_small_image(maps[self.small_resolution], training=training)
