@@ -36,9 +36,12 @@ BETWEEN = "compiled loops, which the profiler does not name (minimal filtering),
 
 def profile(arguments: argparse.Namespace) -> tuple[float, dict[str, float]]:
     """Seconds of a step, and seconds of each kind of operation in it."""
-    prepared = training.prepare(arguments)
     import tensorflow as tf
 
+    # One operation at a time, as the times of two at once do not add up to the step's.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.zeros(())  # TensorFlow keeps its threads from here on
+    prepared = training.prepare(arguments)
     prepared.step([prepared.batch], 0)
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
