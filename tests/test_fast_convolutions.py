@@ -188,9 +188,8 @@ def test_narrow_is_taken_where_it_pays() -> None:
     assert not taken((1, 64, 64, 8), (3, 3, 8, 3), 2)
     assert not taken((1, 30, 32, 8), (4, 4, 3, 8), 2, transposed=True)
     assert not taken((1, 64, 64, 8), (4, 4, 8, 3), 2, transposed=True)  # three into eight
-    assert not narrow.pays(
-        random((1, 64, 64, 8), "float32"), random((3, 3, 8, 3), "float32"), 1, "same"
-    )  # not compiled
+    x, kernel = random((1, 64, 64, 8), "float32"), random((3, 3, 8, 3), "float32")
+    assert not narrow.pays(x, kernel, 1, "same")  # not compiled
 
 
 @pytest.mark.parametrize("up", (False, True))

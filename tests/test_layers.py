@@ -88,9 +88,8 @@ def test_halves_are_those_of_the_whole(shape: tuple[int, ...]) -> None:
         return joined(norm(noise(layer(x, halves=True), maps), training=True))
 
     def joined(y: Any) -> Any:
-        assert isinstance(y, list) == (
-            engine.on_tensorflow_cpu() and shape == MAPS[1]
-        )  # the kernel is larger than MAPS[0]
+        # The kernel has more numbers than the smaller maps, which are then computed whole.
+        assert isinstance(y, list) == (engine.on_tensorflow_cpu() and shape == MAPS[1])
         return ops.concatenate(y, -1) if isinstance(y, list) else y
 
     results = []

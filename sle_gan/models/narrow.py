@@ -6,8 +6,8 @@ pixels, as one pixel with four times as many channels:
 * a 3x3 convolution is one of 4x4 pixels with stride 2: 64 multiplications of 12 filters for 4 x 9 of three;
 * a transposed 4x4 convolution of stride 2 is a convolution of 3x3 pixels: 9 of 12 filters for 16 of three.
 
-The same serves for the gradient of an image that a convolution took. All other gradients stay as they are, but for
-the kernel of a 1x1 convolution, which is a matrix product.
+The second serves for the gradient of an image too, that a 4x4 convolution of stride 2 took. All other gradients stay
+as they are, but for the kernel of a 1x1 convolution, which is a matrix product.
 """
 
 from __future__ import annotations
