@@ -29,7 +29,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from sle_gan import generation
     from sle_gan.hub.loading import load_folded
 
-    generator = load_folded(arguments.weights)
+    generator = load_folded(arguments.weights, arguments.precision)
     times = []
     for k in range(arguments.batches + 2):
         seeds = range(k * arguments.batch_size, (k + 1) * arguments.batch_size)
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batches", type=int, default=4, help="timed batches of a process, after two to warm up")
+    parser.add_argument("--precision", choices=("float32", "bfloat16", "auto"), default="float32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", metavar="COMMAND", action="append", default=[], help="may be given several times")
     parser.add_argument("--child", choices=("measure", "write_weights"), help=argparse.SUPPRESS)
@@ -67,7 +68,7 @@ def compare(arguments: argparse.Namespace) -> None:
     """Runs the rounds and prints a line for each, and medians."""
     with tempfile.TemporaryDirectory() as folder:
         ours = [sys.executable, __file__, "--weights", str(Path(folder) / "generator_weights.h5")]
-        for name in ("resolution", "batch_size", "width", "batches"):
+        for name in ("resolution", "batch_size", "width", "batches", "precision"):
             ours += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
         subprocess.run([*ours, "--child", "write_weights"], check=True, stderr=subprocess.DEVNULL)
         commands = {"ours": [*ours, "--child", "measure"]}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
+from keras.backend import standardize_dtype
 
 import sle_gan
 from sle_gan import Generator, engine, generation, weights
 from sle_gan.errors import UserError
 from sle_gan.gans.dcgan.networks import DCGANGenerator
+from sle_gan.gans.lightweight.networks import LightweightGenerator
 from sle_gan.hub.loading import load_folded
 from sle_gan.models import folded as folding
 from sle_gan.models import upsampling
@@ -131,3 +134,42 @@ def test_a_file_folds_to_the_same_and_a_wrong_one_is_refused(tmp_path: Path) -> 
         file.attrs["architecture"] = file.attrs["architecture"].replace('"width": 8', '"width": 16')
     with pytest.raises(UserError, match=r"a\.h5 is damaged: .* in the file, .* in the network"):
         load_folded(tmp_path / "a.h5")
+
+
+def test_bfloat16_makes_the_same_pictures_to_the_eye() -> None:
+    folded = used(Generator(64, width=8, latent=16)).fold()
+    exact = np.concatenate(list(sle_gan.generate_images(folded.in_precision("float32"), range(6)))).astype(int)
+    bfloat16 = folded.in_precision("bfloat16")
+    pictures = np.concatenate(list(sle_gan.generate_images(bfloat16, range(6))))
+    assert exact.std() > 10
+    assert 0 < np.abs(pictures - exact).mean() < 1.5  # 0.35 where a generator was trained, whose weights are smaller
+    np.testing.assert_array_equal(np.concatenate(list(sle_gan.generate_images(bfloat16, [4, 1]))), pictures[[4, 1]])
+    # The other one keeps its own numbers, and what directions are read from stays exact.
+    assert all(own["kernel"].dtype == np.float32 for own in folded.arrays)
+    kernels = [standardize_dtype(own["kernel"].dtype) for own in bfloat16.arrays]
+    assert kernels == ["float32", *["bfloat16"] * (len(kernels) - 1)]
+    assert {standardize_dtype(own["bias"].dtype) for own in bfloat16.arrays} == {"float32"}
+    with pytest.raises(ValueError, match="on the device already"):
+        bfloat16.in_precision("float32")
+
+
+@pytest.mark.parametrize(("known", "expected"), [(True, "bfloat16"), (None, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_device_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, known: bool | None, expected: str
+) -> None:
+    monkeypatch.setattr(engine, "faster_in_bfloat16", lambda: known)
+    folded = Generator(64, width=8, latent=16).fold()
+    assert folded.in_precision("auto").precision == expected
+    assert folded.in_precision("float32").precision == "float32"
+    with pytest.raises(ValueError, match="'float16'; expected one of float32, bfloat16, auto"):
+        folded.in_precision("float16")
+
+
+def test_a_network_without_a_folded_form_computes_in_bfloat16_too(tmp_path: Path) -> None:
+    generator = LightweightGenerator(64, fmap_max=32, latent=16, attn_res_layers=(32,))
+    generator.save_weights(tmp_path / "a.h5")
+    exact = np.concatenate(list(sle_gan.generate_images(load_folded(tmp_path / "a.h5"), range(4)))).astype(int)
+    network = load_folded(tmp_path / "a.h5", "bfloat16")
+    pictures = np.concatenate(list(sle_gan.generate_images(network, range(4))))
+    assert 0 < np.abs(pictures - exact).mean() < 1.5
+    assert keras.config.dtype_policy().name == "float32"

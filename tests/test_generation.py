@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image
 
 import sle_gan
 from sle_gan import Generator, generation
+from sle_gan.cli.generate import make_parser
 from sle_gan.errors import UserError
+from sle_gan.models.precision import TO_GENERATE
 from sle_gan.pictures import check_suffix, make_grid, save_gif, save_picture, save_png
 
 
@@ -110,6 +114,23 @@ def test_generate_command(weights_file: Path, generator: Generator, tmp_path: Pa
         np.testing.assert_array_equal(np.asarray(image), images(generator, [6])[0])
     with Image.open(tmp_path / "grid.png") as grid, Image.open(tmp_path / "loop.gif") as loop:
         assert grid.size == (3 * 66 + 2, 2 * 66 + 2) and loop.n_frames == 6
+
+
+def test_generate_command_in_bfloat16(weights_file: Path, generator: Generator, tmp_path: Path) -> None:
+    half = run("generate", "--weights", weights_file, "--count", 1, "--output-folder", tmp_path,
+               "--mixed-precision", "bfloat16")  # fmt: skip
+    assert half.returncode == 0, half.stderr
+    with Image.open(tmp_path / "000000.png") as image:
+        difference = np.abs(np.asarray(image).astype(int) - images(generator, [0])[0])
+    assert 0 < difference.mean() < 1
+    refused = run("generate", "--weights", weights_file, "--export", "onnx", "--output", tmp_path / "a.onnx",
+                  "--mixed-precision", "bfloat16")  # fmt: skip
+    assert_refused(refused, "--mixed-precision bfloat16", "--export")
+    assert set(TO_GENERATE) == set(_choices_of(make_parser(), "mixed_precision"))
+
+
+def _choices_of(parser: argparse.ArgumentParser, name: str) -> Any:
+    return next(action.choices for action in parser._actions if action.dest == name)
 
 
 def test_generate_refuses_in_one_line(weights_file: Path, tmp_path: Path) -> None:

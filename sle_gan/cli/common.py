@@ -220,6 +220,17 @@ def add_engine_flag(parser: Any) -> None:
     )
 
 
+def add_precision_flag(parser: Any) -> None:
+    """For commands that make pictures; `sle_gan.models.precision.TO_GENERATE`, named here without the engine."""
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("float32", "bfloat16", "auto"),
+        default="float32",
+        help="what the generator computes in (default: float32). bfloat16: faster on processors and GPUs that multiply "
+        "it; the pictures differ by what nobody sees. auto: bfloat16 on those, else float32",
+    )
+
+
 @contextmanager
 def _hidden(*modules: str) -> Iterator[None]:
     """Within it, modules that were not imported before cannot be.

@@ -62,17 +62,20 @@ def points(stored: StoredNetwork, text: str, flag: str, most: int, truncation: f
     return found
 
 
-def load(stored: StoredNetwork, arguments: argparse.Namespace, **checked: list[Point]) -> Any:
+def load(
+    stored: StoredNetwork, arguments: argparse.Namespace, precision: str = "float32", **checked: list[Point]
+) -> Any:
     """Starts the engine and builds the generator, that of --class where it is given.
 
     Args:
+        precision: what it computes in.
         checked: points by the flag that they were given with; their gates must be the generator's.
     """
     import_engine_to_compute(arguments.engine)
     from sle_gan.latents.points import check_gates
     from sle_gan.models.building import fold_network
 
-    generator = fold_network(stored)
+    generator = fold_network(stored, precision)
     if arguments.class_ is not None:
         generator = classes.of_class(generator, arguments.class_, stored, "sle-gan explore")
     for flag, given in checked.items():

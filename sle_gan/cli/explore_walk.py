@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from sle_gan.cli import explore_model as shared
+from sle_gan.cli.common import add_precision_flag
 from sle_gan.errors import UserError, counted
 
 _MOST = 1000  # points
@@ -13,6 +14,7 @@ _MOST = 1000  # points
 
 def add_flags(parser: Any) -> None:
     shared.add_model_flags(parser)
+    add_precision_flag(parser)
     parser.add_argument(
         "--through", default="0-5", metavar="POINTS", help=f"two or more: {shared.POINTS} (default %(default)s)"
     )
@@ -40,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
     through = shared.points(stored, arguments.through, "--through", _MOST, arguments.truncation)
     if len(through) < 2:
         raise UserError(f"--through {arguments.through} is one picture; expected at least two to walk between")
-    generator = shared.load(stored, arguments, through=through)
+    generator = shared.load(stored, arguments, arguments.mixed_precision, through=through)
     from tqdm import tqdm
 
     from sle_gan.latents.points import images_of, with_classes

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sle_gan.cli import classes
-from sle_gan.cli.common import REFERENCES, Parser, add_engine_flag, import_engine_to_compute, user_path
+from sle_gan.cli.common import (
+    REFERENCES,
+    Parser,
+    add_engine_flag,
+    add_precision_flag,
+    import_engine_to_compute,
+    user_path,
+)
 from sle_gan.errors import UserError, counted
 from sle_gan.hub import open_model
 from sle_gan.storage.paths import check_output_file, check_output_folder
@@ -98,6 +105,7 @@ def make_parser() -> Parser:
     )
     _add_export_flags(parser)
     add_engine_flag(parser)
+    add_precision_flag(parser)
     return parser
 
 
@@ -127,7 +135,7 @@ def main(argv: list[str]) -> None:
     from sle_gan.models.building import fold_network
     from sle_gan.pictures import make_grid, save_picture, save_png
 
-    generator = fold_network(stored)
+    generator = fold_network(stored, arguments.mixed_precision)
     if len(numbers) == 1:
         generator = generator.of_class(classes.weights(numbers[0], stored))
     del stored  # of a PyTorch file it holds all arrays
@@ -349,6 +357,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.export:
         from sle_gan.export.formats import check
 
+        if arguments.mixed_precision != "float32":
+            raise UserError(f"--mixed-precision {arguments.mixed_precision}: --export writes float32; leave it out")
         check(arguments.export, arguments.output, arguments.engine)
         check_output_file("--output", arguments.output, parents=True)
     if arguments.output_folder:

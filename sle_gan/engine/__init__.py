@@ -16,6 +16,7 @@ Everything else is written with `keras` and the functions named here; `KERAS_BAC
 | `name` | `tensorflow`, `jax` or `torch` |
 | `save_model` | writes a function of arrays and latents as a SavedModel |
 | `to_device` | copies an array to the device, as a tensor |
+| `faster_in_bfloat16` | whether the device is faster in bfloat16, as far as that is known |
 | `on_cpu` | whether the CPU computes, as there is no GPU |
 | `on_tensorflow_cpu` | whether TensorFlow's CPU kernels compute, whose fastest forms are not XLA's |
 | `tracing` | whether TensorFlow is tracing a program, which will run many times for maps of one size |
@@ -64,6 +65,7 @@ compile_function = _engine.compile_function
 custom_gradient = _engine.custom_gradient
 full_precision = _engine.full_precision
 fused = _engine.fused
+faster_in_bfloat16 = _engine.faster_in_bfloat16
 on_cpu = _engine.on_cpu
 on_tensorflow_cpu = _engine.on_tensorflow_cpu
 to_device = _engine.to_device
@@ -99,6 +101,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "custom_gradient",
+    "faster_in_bfloat16",
     "full_precision",
     "fused",
     "instance_norm",

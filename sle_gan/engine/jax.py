@@ -108,6 +108,15 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def faster_in_bfloat16() -> bool:
+    """See TensorFlow's. On a CPU, XLA computes no faster in bfloat16."""
+    device = jax.devices()[0]
+    if device.platform == "tpu":
+        return True
+    numbers = str(getattr(device, "compute_capability", "")).split(".")
+    return nvidia.multiplies_bfloat16([int(number) for number in numbers if number.isdecimal()])
+
+
 def unused_gpu() -> str | None:
     """See the TensorFlow engine; JAX_PLATFORMS says that the CPU is meant. Starts JAX, so workers join before."""
     if getattr(jax.config, "jax_platforms", None) or not on_cpu():
@@ -256,7 +265,6 @@ class Devices:
                 "--devices goes with one process; under --distributed every device of every process is used"
             )
         devices = devices[:limit]
-        self._first = devices[0]
         self.process: int = jax.process_index()
         self.replicas: int = len(devices)
         self.accelerated = devices[0].platform != "cpu"
@@ -278,11 +286,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool:
-        """See TensorFlow's `faster_in_bfloat16`. On a CPU, XLA computes no faster in bfloat16."""
-        if self._first.platform == "tpu":
-            return True
-        numbers = str(getattr(self._first, "compute_capability", "")).split(".")
-        return nvidia.multiplies_bfloat16([int(number) for number in numbers if number.isdecimal()])
+        return faster_in_bfloat16()
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most."""

@@ -39,6 +39,7 @@ __all__ = [  # beside what is here
     "after",
     "compile_function",
     "compile_inference",
+    "faster_in_bfloat16",
     "full_precision",
     "fused",
     "on_cpu",

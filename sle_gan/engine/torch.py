@@ -160,6 +160,15 @@ def on_cpu() -> bool:
     return device_kind() == "cpu"
 
 
+def faster_in_bfloat16() -> bool | None:
+    """See TensorFlow's; of GPUs that are not NVIDIA's nothing is known here."""
+    kind = device_kind()
+    if kind == "cpu":
+        return None if processor.multiplies_bfloat16() else False
+    known = kind == "cuda" and torch.version.hip is None  # ROCm calls its own cuda too
+    return known and nvidia.multiplies_bfloat16(torch.cuda.get_device_capability())
+
+
 def unused_gpu() -> str | None:
     """See the TensorFlow engine; KERAS_TORCH_DEVICE says that the CPU is meant."""
     if os.environ.get(DEVICE_VARIABLE) or not on_cpu():
@@ -329,11 +338,7 @@ class Devices:
 
     @property
     def bfloat16(self) -> bool | None:
-        """See TensorFlow's `faster_in_bfloat16`; of GPUs that are not NVIDIA's nothing is known here."""
-        if self.kind == "cpu":
-            return None if processor.multiplies_bfloat16() else False
-        known = self.kind == "cuda" and torch.version.hip is None  # ROCm calls its own cuda too
-        return known and nvidia.multiplies_bfloat16(torch.cuda.get_device_capability())
+        return faster_in_bfloat16()
 
     def fits(self, nbytes: int) -> bool:
         """Whether a training set of this size should stay on the device: a quarter of its memory at most."""

@@ -11,6 +11,7 @@ from keras import ops
 
 from sle_gan import engine
 from sle_gan.config import TrainConfig
+from sle_gan.models.precision import computing_in
 
 
 def make_adam(
@@ -129,14 +130,8 @@ def compute_precision(config: TrainConfig) -> Iterator[None]:
     """
     if config.mixed_precision == "auto":
         raise ValueError("mixed_precision is 'auto'; networks need what sle_gan.training.precision makes of it")
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(
-        keras.config.floatx() if config.mixed_precision == "float32" else f"mixed_{config.mixed_precision}"
-    )
-    try:
+    with computing_in(config.mixed_precision):
         yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def add_gradients(before: Sequence[Any], more: Sequence[Any]) -> list[Any]:

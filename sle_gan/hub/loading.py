@@ -32,9 +32,9 @@ def load_generator(path: str | Path) -> Any:
     return build_network(open_model(path).generator())
 
 
-def load_folded(path: str | Path) -> Any:
+def load_folded(path: str | Path, precision: str = "float32") -> Any:
     """Like `load_generator`, for `generate_images` alone: see `sle_gan.models.building.fold_network`."""
-    return fold_network(open_model(path).generator())
+    return fold_network(open_model(path).generator(), precision)
 
 
 def load_translator(path: str | Path, direction: str | None = None) -> Any:

@@ -9,6 +9,7 @@ from sle_gan.errors import UserError
 from sle_gan.gans import network_class
 from sle_gan.models.folded import Weights
 from sle_gan.models.network import Network
+from sle_gan.models.precision import computing_in, to_generate_in
 from sle_gan.weights import StoredNetwork
 
 
@@ -27,8 +28,11 @@ def build_network(stored: StoredNetwork) -> Network:
     return network
 
 
-def fold_network(stored: StoredNetwork) -> Any:
+def fold_network(stored: StoredNetwork, precision: str = "float32") -> Any:
     """The generator in the form that only generates, in less time and memory than the network takes.
+
+    Args:
+        precision: what it computes in: "float32", "bfloat16", or "auto" for what is faster on this machine.
 
     Returns:
         A `Folded`; the network itself where it has no such form (a lightweight GAN's attention has none).
@@ -38,10 +42,12 @@ def fold_network(stored: StoredNetwork) -> Any:
     """
     make = network_class(stored.network)
     if not hasattr(make, "fold_arrays"):
-        return build_network(stored)
+        with computing_in(to_generate_in(precision)):
+            return build_network(stored)
     try:
-        return make.fold_arrays(Weights(stored.read(), f"{stored.source} is damaged"), stored.architecture)
+        folded = make.fold_arrays(Weights(stored.read(), f"{stored.source} is damaged"), stored.architecture)
     except UserError:
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{stored.source} holds {stored}, which this version cannot build: {error}") from error
+    return folded.in_precision(precision)

@@ -17,11 +17,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from keras import ops
+from keras.backend import standardize_dtype
 
 from sle_gan import engine
 from sle_gan.errors import UserError
 from sle_gan.models import convolution
 from sle_gan.models.layers import BatchNorm, pool_to
+from sle_gan.models.precision import to_generate_in
 from sle_gan.models.upsampling import fastest_form, sum_box, unsummed_box, upsample_conv
 from sle_gan.shapes import Size, Start, map_shape, map_size
 
@@ -78,11 +80,15 @@ class Folded(NamedTuple):
     """A generator's stages, and the float32 arrays of each: `kernel`, `bias` (F,) and what `Stage` names.
 
     Of a generator of classes, the first stage's input is the latents and behind them the vector of the class.
+
+    `precision` is that of the convolutions, and so of the maps between stages. The first layer, what follows a
+    convolution, gates and images are computed in float32 in any case.
     """
 
     stages: tuple[Stage, ...]
     arrays: list[dict[str, Any]]
     class_vectors: Classes | None = None
+    precision: str = "float32"
 
     @property
     def latent(self) -> int:
@@ -112,7 +118,17 @@ class Folded(NamedTuple):
             np.asarray(weights, np.float32) @ self.class_vectors.vectors, kernel[latent:], 1
         )  # (rows, columns, F): added to the maps of every latent
         first = {**self.arrays[0], "kernel": kernel[:latent], "bias": bias}
-        return Folded(self.stages, [first, *self.arrays[1:]])
+        return Folded(self.stages, [first, *self.arrays[1:]], precision=self.precision)
+
+    def in_precision(self, precision: str) -> Folded:
+        """The generator that computes in "float32", in "bfloat16", or with "auto" in what is faster on this machine.
+
+        Raises:
+            ValueError: for another name, or if its tensors are on the device already.
+        """
+        if not all(isinstance(own["kernel"], np.ndarray) for own in self.arrays):
+            raise ValueError("the kernels are on the device already; choose the precision before")
+        return self._replace(arrays=[dict(own) for own in self.arrays], precision=to_generate_in(precision))
 
     @property
     def noise_sizes(self) -> list[Size]:
@@ -133,10 +149,12 @@ class Folded(NamedTuple):
 
     def on_device(self) -> Folded:
         """The same with tensors of the engine. The arrays given up are freed one by one."""
-        for own in self.arrays:
+        for stage, own in zip(self.stages, self.arrays):
             for name in own:
                 if isinstance(own[name], np.ndarray):
                     own[name] = engine.to_device(own[name])
+                    if name == "kernel" and stage.kind != "project":
+                        own[name] = ops.cast(own[name], self.precision)
         return self
 
     def split(self, size: int) -> tuple[Folded, Folded]:
@@ -209,6 +227,7 @@ class TensorOperations:
 
     def convolve(self, stage: Stage, x: Any, kernel: Any, bias: Any) -> Any:
         del bias  # `finish` passes over the maps anyway
+        x = ops.cast(x, kernel.dtype)  # the first map's alone differs
         if stage.kind == "project":
             latent, *shape = kernel.shape
             return ops.reshape(ops.matmul(x, ops.reshape(kernel, (latent, -1))), (-1, *shape))
@@ -225,14 +244,18 @@ class TensorOperations:
             optional.update(noise=noise, weight=arrays["noise"])
         if gate is not None:
             optional["gate"] = gate
-        return self._finish(stage.activation, stage.shape[0], x, arrays["bias"], optional)
+        makes_image = stage.activation in ("tanh", "none")
+        dtype = "float32" if makes_image else standardize_dtype(arrays["kernel"].dtype)
+        return self._finish(stage.activation, stage.shape[0], dtype, x, arrays["bias"], optional)
 
     def gate(self, x: Any, shape: tuple[int, int], squeeze: Any, excite: Any) -> Any:
-        hidden = ops.silu(engine.conv(pool_to(x, 4), squeeze, 1, "valid"))  # (B, 1, 1, G)
+        pooled = pool_to(ops.cast(x, "float32"), 4)
+        hidden = ops.silu(engine.conv(pooled, squeeze, 1, "valid"))  # (B, 1, 1, G)
         return ops.sigmoid(engine.conv(hidden, excite, 1, "valid"))
 
 
-def _finish(activation: Activation, height: int, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
+def _finish(activation: Activation, height: int, dtype: str, x: Any, bias: Any, optional: Mapping[str, Any]) -> Any:
+    x = ops.cast(x, "float32")
     x = (sum_box(x) if x.shape[1] > height else x) + bias
     if "noise" in optional:
         x = x + optional["noise"] * optional["weight"]
@@ -241,7 +264,8 @@ def _finish(activation: Activation, height: int, x: Any, bias: Any, optional: Ma
         x = x[..., :half] * ops.sigmoid(x[..., half:])
     elif activation != "none":
         x = {"relu": ops.relu, "tanh": ops.tanh}[activation](x)
-    return x * optional["gate"] if "gate" in optional else x
+    x = x * optional["gate"] if "gate" in optional else x
+    return ops.cast(x, dtype)
 
 
 class Weights:
