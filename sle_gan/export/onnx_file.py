@@ -75,7 +75,8 @@ class NodeOperations:
         inputs += [] if bias is None else [self.constant(bias)]
         return self.node("Conv", *inputs, kernel_shape=list(kernel.shape[:2]), pads=[pad] * 4)
 
-    def finish(self, x: Any, stage: Stage, arrays: StageArrays, noise: Any, gate: Any) -> Any:
+    def finish(self, x: Any, stage: Stage, arrays: StageArrays, noise: Any, gate: Any, kernel: Any) -> Any:
+        del kernel  # all is float32
         if noise is not None:
             maps = self.constant(noise.transpose(0, 3, 1, 2))  # (1, 1, H, W)
             weight = self.constant(_host(arrays["noise"]).reshape(1, -1, 1, 1))
