@@ -31,8 +31,8 @@ def computing_in(precision: str) -> Iterator[None]:
 def to_generate_in(precision: str) -> str:
     """What one of `TO_GENERATE` comes to on this machine: "auto" is bfloat16 where the device multiplies it faster.
 
-    No step is timed, as a run does: without gradients nothing was slower in bfloat16 on a processor with instructions
-    for it (benchmarks/README.md, Generating), and the timing would take longer than most calls.
+    No step is timed, as a run does: without gradients all but the smallest networks were faster in bfloat16 on a
+    processor with instructions for it (benchmarks/README.md, Generating), and timing would take longer than most calls.
 
     Raises:
         ValueError: for another name.
