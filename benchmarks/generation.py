@@ -47,12 +47,14 @@ def write_weights(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    from sle_gan.config import TO_GENERATE
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batches", type=int, default=4, help="timed batches of a process, after two to warm up")
-    parser.add_argument("--precision", choices=("float32", "bfloat16", "auto"), default="float32")
+    parser.add_argument("--precision", choices=TO_GENERATE, default="float32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", metavar="COMMAND", action="append", default=[], help="may be given several times")
     parser.add_argument("--child", choices=("measure", "write_weights"), help=argparse.SUPPRESS)

@@ -60,6 +60,15 @@ def test_a_walk_lasts_its_seconds(weights_file: Path, tmp_path: Path) -> None:
     assert 1 < count <= 10 and milliseconds == 500
 
 
+def test_a_walk_computes_in_bfloat16(weights_file: Path, tmp_path: Path) -> None:
+    videos = {precision: tmp_path / f"{precision}.gif" for precision in ("float32", "bfloat16")}
+    for precision, video in videos.items():
+        result = run("explore", "walk", "--model", weights_file, "--through", "3,4", "--seconds", 0.5, "--fps", 20,
+                     "--video", video, "--mixed-precision", precision)  # fmt: skip
+        assert result.returncode == 0, result.stderr
+    assert videos["float32"].read_bytes() != videos["bfloat16"].read_bytes()
+
+
 def test_a_film_of_a_runs_grids(tmp_path: Path) -> None:
     samples = tmp_path / "run" / "samples"
     samples.mkdir(parents=True)

@@ -36,7 +36,7 @@ def on(engine: str) -> dict[str, str]:
 def test_the_golden_and_layer_tests_pass(engine: str) -> None:
     modules = (
         *("models", "dcgan_models", "lightweight_models", "layers", "upsampling", "losses", "augment", "vary"),
-        *("folded", "export", "image_pool"),
+        *("folded", "gating", "export", "image_pool"),
     )
     command = [
         sys.executable,
@@ -56,7 +56,7 @@ def test_the_engine_float16_and_loops_of_steps_pass(engine: str) -> None:
     tests = ("test_float16_trains_in_a_compiled_step", "test_float16_scales_its_losses_and_skips_overflows")
     tests = (*tests, "test_one_program_makes_any_number_of_steps", "test_the_loss_scale_stays_within_limits")
     tests = (*tests, "test_adam_equals_pytorch", "test_accumulated_parts_equal_one_large_batch")
-    tests = (*tests, "test_bfloat16_trains_float32_variables", "test_gradients_of_activations")
+    tests = (*tests, "test_bfloat16_trains_float32_variables", "test_the_gradient_of_leaky_relu")
     tests = (*tests, "test_many_steps_in_a_call_and_resident_images_change_no_bit")
     named = [f"{TESTS / 'test_step.py'}::{test}" for test in tests]
     named += [str(TESTS / "test_engine.py"), "-k", "not replica"]

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO
 
-from sle_gan.config import HEADINGS, TrainConfig, flag
+from sle_gan.config import HEADINGS, TO_GENERATE, TrainConfig, flag
 from sle_gan.config.base import is_path, is_union
 from sle_gan.errors import TrainingStopped, UserError, printable
 from sle_gan.storage.paths import expanded, reason
@@ -221,10 +221,9 @@ def add_engine_flag(parser: Any) -> None:
 
 
 def add_precision_flag(parser: Any) -> None:
-    """For commands that make pictures; `sle_gan.models.precision.TO_GENERATE`, named here without the engine."""
     parser.add_argument(
         "--mixed-precision",
-        choices=("float32", "bfloat16", "auto"),
+        choices=TO_GENERATE,
         default="float32",
         help="what the generator computes in (default: float32). bfloat16: faster on processors and GPUs that multiply "
         "it; the pictures differ by what nobody sees. auto: bfloat16 on those, else float32",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sle_gan.config.base import CHANNELS, HEADINGS, TrainConfig, flag, parse_value_range, suggestion
+from sle_gan.config.base import CHANNELS, HEADINGS, TO_GENERATE, TrainConfig, flag, parse_value_range, suggestion
 from sle_gan.errors import UserError, shown
 from sle_gan.gans import GANS, NAMES
 from sle_gan.storage.json_objects import read_object
@@ -37,6 +37,7 @@ __all__ = [
     "CONFIGS",
     "DEFAULT_MODEL",
     "HEADINGS",
+    "TO_GENERATE",
     "TrainConfig",
     "config_class",
     "config_from_dict",

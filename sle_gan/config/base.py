@@ -18,6 +18,8 @@ from sle_gan.storage.paths import expanded
 
 POLICIES = ("color", "translation", "cutout")
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
+# What a generator may be asked to compute in, where it only makes pictures.
+TO_GENERATE = ("float32", "bfloat16", "auto")
 DEFAULT_STEPS = 50_000
 
 

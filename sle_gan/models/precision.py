@@ -8,9 +8,7 @@ from contextlib import contextmanager
 import keras
 
 from sle_gan import engine
-
-# What a generator may be asked to compute in.
-TO_GENERATE = ("float32", "bfloat16", "auto")
+from sle_gan.config import TO_GENERATE
 
 
 @contextmanager
